@@ -1,0 +1,200 @@
+//! Building the allocator's cache from the slots, and holding one against the other.
+
+use std::collections::BTreeMap;
+
+use super::pages::USED_HEAD;
+use super::{
+    A_BINS, A_FREE_PAGES, A_FREE_SLOT, A_SLOTS_EVER, A_SLOTS_USED, A_SPANS, A_USED, Alloc, BINS, Block, CLASSES,
+    P_KIND, P_LEN, spans,
+};
+use crate::shared::Shared;
+use crate::slot::{self, Slot};
+use crate::sync::Ordering;
+
+/// What the slots say about memory.
+struct Truth {
+    /// Page runs and spans by their first page.
+    owned: BTreeMap<usize, Owned>,
+    used_bytes: usize,
+    free_slots: Vec<u32>,
+    used_slots: usize,
+}
+
+enum Owned {
+    Run(usize),
+    Span(usize, [u64; 4]),
+}
+
+/// Makes one free run of a fresh segment.
+pub(crate) fn initialise(shared: &Shared, me: u16) {
+    rebuild(&mut Alloc::lock(shared, me));
+}
+
+/// Builds free lists, bitmaps and counters from the slots' block words.
+pub(crate) fn rebuild(alloc: &mut Alloc<'_>) {
+    let (truth, _) = read(alloc);
+    let total = alloc.shared.layout.pages;
+    for bin in 0..BINS {
+        alloc.set(A_BINS + 8 * bin, 0);
+    }
+    for class in 0..CLASSES.len() {
+        alloc.set(A_SPANS + 8 * class, 0);
+    }
+    alloc.set(A_FREE_PAGES, 0);
+    for page in 0..total {
+        alloc.page_set(page, P_KIND, 0);
+    }
+    let mut at = 0;
+    for (&page, owned) in &truth.owned {
+        if page > at {
+            alloc.link_run(at, page - at);
+        }
+        at = page
+            + match *owned {
+                Owned::Run(pages) => {
+                    alloc.page_set(page, P_KIND, USED_HEAD);
+                    alloc.page_set(page, P_LEN, pages);
+                    pages
+                }
+                Owned::Span(class, bits) => {
+                    alloc.make_span(class, page, bits);
+                    spans::pages(class)
+                }
+            };
+    }
+    if at < total {
+        alloc.link_run(at, total - at);
+    }
+    alloc.set(A_USED, truth.used_bytes);
+    alloc.set(A_SLOTS_USED, truth.used_slots);
+    let mut next = 0;
+    for &index in truth.free_slots.iter().rev() {
+        Slot::of(alloc.shared, index).next().store(next, Ordering::Relaxed);
+        next = index + 1;
+    }
+    alloc.set(A_FREE_SLOT, next as usize);
+}
+
+/// Compares the cache with the slots; returns what does not agree.
+pub(crate) fn verify(alloc: &Alloc<'_>) -> Vec<String> {
+    let (truth, mut broken) = read(alloc);
+    if truth.used_bytes != alloc.get(A_USED) {
+        broken.push(format!(
+            "ST-15: {} bytes are counted as used, the blocks sum up to {}",
+            alloc.get(A_USED),
+            truth.used_bytes
+        ));
+    }
+    if truth.used_slots != alloc.get(A_SLOTS_USED) {
+        broken.push(format!("{} slots are counted as used, there are {}", alloc.get(A_SLOTS_USED), truth.used_slots));
+    }
+    let mut owned_pages = 0;
+    for (&page, owned) in &truth.owned {
+        owned_pages += match *owned {
+            Owned::Run(pages) => {
+                if alloc.kind(page) != USED_HEAD || alloc.page_get(page, P_LEN) != pages {
+                    broken.push(format!("page {page} starts a run of {pages} pages that the page table does not know"));
+                }
+                pages
+            }
+            Owned::Span(class, bits) => {
+                if alloc.bits(page) != bits {
+                    broken.push(format!("the span at page {page} has other cells in use than its slots say"));
+                }
+                spans::pages(class)
+            }
+        };
+    }
+    // Empty spans own pages that no slot names.
+    let empty = (0..CLASSES.len()).flat_map(|class| alloc.empty_spans(class)).sum::<usize>();
+    let free = alloc.get(A_FREE_PAGES);
+    if owned_pages + empty + free != alloc.shared.layout.pages {
+        broken.push(format!(
+            "{owned_pages} pages are owned, {empty} in empty spans and {free} free, the arena has {}",
+            alloc.shared.layout.pages
+        ));
+    }
+    broken
+}
+
+impl Alloc<'_> {
+    /// Returns the pages of each empty span of a class.
+    fn empty_spans(&self, class: usize) -> Vec<usize> {
+        let mut found = Vec::new();
+        let mut at = self.get(A_SPANS + 8 * class);
+        while at != 0 && found.len() <= self.shared.layout.pages {
+            if self.bits(at - 1) == [0; 4] {
+                found.push(spans::pages(class));
+            }
+            at = self.page_get(at - 1, super::P_NEXT);
+        }
+        found
+    }
+}
+
+/// Reads all block words; blocks that overlap an earlier one are reported and left out.
+fn read(alloc: &Alloc<'_>) -> (Truth, Vec<String>) {
+    let shared = alloc.shared;
+    let mut truth = Truth { owned: BTreeMap::new(), used_bytes: 0, free_slots: Vec::new(), used_slots: 0 };
+    let mut broken = Vec::new();
+    for index in 0..alloc.get(A_SLOTS_EVER).min(shared.layout.slots) as u32 {
+        let slot = Slot::of(shared, index);
+        if slot.state().state() == slot::FREE {
+            truth.free_slots.push(index);
+            continue;
+        }
+        truth.used_slots += 1;
+        let word = slot.block().load(Ordering::Acquire);
+        let Some(block) = Block::from_word(word, shared.layout.pages) else {
+            broken.push(format!("ST-13: slot {index} has the block {word:#x}, which is not in the arena"));
+            continue;
+        };
+        let overlap = match block {
+            Block::None => false,
+            Block::Run { page, pages } => {
+                let taken = overlaps(&truth.owned, page, pages);
+                if !taken {
+                    truth.owned.insert(page, Owned::Run(pages));
+                }
+                taken
+            }
+            Block::Cell { class, page, cell } => match truth.owned.get_mut(&page) {
+                Some(Owned::Span(other, bits)) => {
+                    let bit = 1 << (cell % 64);
+                    let taken = *other != class || bits[cell / 64] & bit != 0;
+                    if !taken {
+                        bits[cell / 64] |= bit;
+                    }
+                    taken
+                }
+                Some(Owned::Run(_)) => true,
+                None => {
+                    let taken = overlaps(&truth.owned, page, spans::pages(class));
+                    if !taken {
+                        let mut bits = [0; 4];
+                        bits[cell / 64] |= 1 << (cell % 64);
+                        truth.owned.insert(page, Owned::Span(class, bits));
+                    }
+                    taken
+                }
+            },
+        };
+        if overlap {
+            broken.push(format!("ST-13: the block {block:?} of slot {index} overlaps another"));
+        } else {
+            truth.used_bytes += block.bytes();
+        }
+    }
+    (truth, broken)
+}
+
+fn overlaps(owned: &BTreeMap<usize, Owned>, page: usize, pages: usize) -> bool {
+    let end = |(&start, owned): (&usize, &Owned)| {
+        start
+            + match *owned {
+                Owned::Run(pages) => pages,
+                Owned::Span(class, _) => spans::pages(class),
+            }
+    };
+    owned.range(..page + pages).next_back().is_some_and(|last| end(last) > page)
+}

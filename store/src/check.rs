@@ -1,0 +1,166 @@
+//! Holding the shared words against the invariants, while others work.
+//!
+//! A word that another process is just changing may look wrong for an instant, so everything that
+//! is found is looked at again; only what stays wrong is reported. Work in progress, stopped
+//! processes and the unreaped dead are no violations.
+
+use std::collections::HashMap;
+
+use crate::alloc::{self, Alloc};
+use crate::client;
+use crate::error::{ErrorKind, Result};
+use crate::index;
+use crate::inner::Inner;
+use crate::layout::Layout;
+use crate::lock;
+use crate::slot::{self, Slot, State};
+use crate::sync::Ordering;
+
+/// What a check counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckReport {
+    /// Objects in any state.
+    pub objects: u64,
+    /// Clients that are attached.
+    pub clients: u64,
+    /// Bytes that objects take.
+    pub used_bytes: u64,
+}
+
+/// How often what looks wrong is looked at again.
+const LOOKS: usize = 4;
+
+pub(crate) fn check(inner: &Inner) -> Result<CheckReport> {
+    let mut broken = pass(inner);
+    for _ in 1..LOOKS {
+        if broken.is_empty() {
+            break;
+        }
+        std::thread::yield_now();
+        let again = pass(inner);
+        broken.retain(|what| again.contains(what));
+    }
+    if !broken.is_empty() {
+        return Err(ErrorKind::Corrupt(broken).into());
+    }
+    let live = |index: &u32| {
+        matches!(Slot::of(&inner.shared, *index).state().state(), slot::CREATING | slot::SEALED | slot::CONDEMNED)
+    };
+    let clients = 0..inner.shared.layout.clients;
+    Ok(CheckReport {
+        objects: (0..alloc::slots_ever(&inner.shared)).filter(live).count() as u64,
+        clients: clients.filter(|&c| client::state(client::load(&inner.shared, c)) == client::ALIVE).count() as u64,
+        used_bytes: alloc::used_bytes(&inner.shared),
+    })
+}
+
+fn pass(inner: &Inner) -> Vec<String> {
+    let mut broken = Vec::new();
+    if let Err(what) = Layout::read(&inner.shared.ctl) {
+        broken.push(what);
+        return broken;
+    }
+    broken.extend(alloc::verify(&Alloc::lock(&inner.shared, inner.me.index)));
+    broken.extend(inner.actor().verify_nested());
+    check_index(inner, &mut broken);
+    check_slots(inner, &mut broken);
+    check_locks(inner, &mut broken);
+    broken
+}
+
+/// ST-10 and ST-11: entries and slots agree one to one.
+fn check_index(inner: &Inner, broken: &mut Vec<String>) {
+    let shared = &inner.shared;
+    let mut entries: HashMap<u32, u32> = HashMap::new();
+    index::for_each(shared, |bucket, at, generation| {
+        let slot = Slot::of(shared, at);
+        let state = slot.state();
+        if state.generation() as u16 != generation
+            || matches!(state.state(), slot::FREE | slot::RESERVED | slot::RECLAIMING)
+        {
+            return;
+        }
+        if !index::belongs(shared, slot.id(), bucket) {
+            broken.push(format!(
+                "ST-10: object {} of slot {at} is indexed in bucket {bucket}, which is not its",
+                slot.id()
+            ));
+        }
+        *entries.entry(at).or_default() += 1;
+    });
+    let mut ids = HashMap::new();
+    for at in 0..alloc::slots_ever(shared) {
+        let slot = Slot::of(shared, at);
+        let state = slot.state();
+        let indexed = entries.get(&at).copied().unwrap_or(0);
+        let live = matches!(state.state(), slot::CREATING | slot::SEALED)
+            || state.state() == slot::CONDEMNED && !state.has(slot::DELETED);
+        // A creator that is between the state and the entry, or that died there, is work in progress.
+        let allowed = if state.state() == slot::SEALED { indexed == 1 } else { indexed <= 1 };
+        if live && !allowed {
+            broken.push(format!("ST-11: object {} of slot {at} is indexed {indexed} times", slot.id()));
+        }
+        if live && let Some(other) = ids.insert(slot.id(), at) {
+            broken.push(format!("ST-11: slots {other} and {at} both are object {}", slot.id()));
+        }
+    }
+}
+
+fn check_slots(inner: &Inner, broken: &mut Vec<String>) {
+    let shared = &inner.shared;
+    for at in 0..alloc::slots_ever(shared) {
+        let slot = Slot::of(shared, at);
+        let state = slot.state();
+        if state.state() > slot::RECLAIMING {
+            broken.push(format!("slot {at} has the unknown state {}", state.state()));
+            continue;
+        }
+        if let Some(actor) = state.actor()
+            && client::state(client::load(shared, actor.into())) == client::FREE
+            && matches!(state.state(), slot::RESERVED | slot::CREATING | slot::RECLAIMING)
+        {
+            broken.push(format!("ST-3: slot {at} is worked on by client {actor}, which is free"));
+        }
+        if matches!(state.state(), slot::SEALED | slot::CREATING) {
+            check_place(inner, at, slot, state, broken);
+        }
+        if state.state() != slot::FREE {
+            check_holders(inner, at, state, broken);
+        }
+    }
+}
+
+/// ST-13: what the slot says about its bytes lies inside its block.
+fn check_place(inner: &Inner, at: u32, slot: Slot<'_>, state: State, broken: &mut Vec<String>) {
+    let pages = inner.shared.layout.pages;
+    let Some(block) = alloc::Block::from_word(slot.block().load(Ordering::Acquire), pages) else { return };
+    let need = slot.len().next_multiple_of(8) + slot.meta_len().next_multiple_of(8) + slot.children() * 8;
+    if need > block.bytes() || need > 0 && slot.offset() != block.offset() {
+        let generation = state.generation();
+        broken.push(format!(
+            "ST-13: slot {at} generation {generation} claims {need} bytes at {}, its block is {block:?}",
+            slot.offset()
+        ));
+    }
+}
+
+/// ST-3: a place in the client table that is free holds nothing.
+fn check_holders(inner: &Inner, at: u32, state: State, broken: &mut Vec<String>) {
+    for (holder, views, holds) in inner.actor().holders(at) {
+        if client::state(client::load(&inner.shared, holder)) == client::FREE {
+            let generation = state.generation();
+            broken.push(format!("ST-3: slot {at} generation {generation} is held by client {holder} ({views} views, {holds} holds), which is free"));
+        }
+    }
+}
+
+/// ST-3: nobody who is gone holds a lock.
+fn check_locks(inner: &Inner, broken: &mut Vec<String>) {
+    for lock in lock::all() {
+        if let Some(owner) = lock::owner(&inner.shared, lock)
+            && client::state(client::load(&inner.shared, owner)) == client::FREE
+        {
+            broken.push(format!("ST-3: lock {lock:?} is held by client {owner}, which is free"));
+        }
+    }
+}

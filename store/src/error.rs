@@ -1,0 +1,148 @@
+//! What can go wrong, one predicate each.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::id::ObjectId;
+
+/// The result of a store operation.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error of the store; the predicates say which, at most one of them is true.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error(transparent)]
+pub struct Error(Arc<ErrorKind>);
+
+/// The figures of a store that had no room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Full {
+    pub(crate) id: ObjectId,
+    pub(crate) asked: usize,
+    pub(crate) capacity: u64,
+    pub(crate) free: u64,
+    pub(crate) largest: u64,
+    pub(crate) holders: Vec<(u32, u64)>,
+    pub(crate) why: FullWhy,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum FullWhy {
+    Never,
+    Waited(Duration),
+    Table(usize),
+    System(String),
+}
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no room for object {} of {} bytes: ", self.id, self.asked)?;
+        match &self.why {
+            FullWhy::Never => write!(f, "it can never fit; ")?,
+            FullWhy::Waited(time) => write!(f, "none came free within {time:?}; ")?,
+            FullWhy::Table(slots) => write!(f, "the object table is full at {slots} objects (raise max_objects); ")?,
+            FullWhy::System(message) => write!(f, "the system has no memory to commit ({message}); ")?,
+        }
+        write!(f, "capacity {} bytes, free {}, largest free run {}", self.capacity, self.free, self.largest)?;
+        for (i, (pid, bytes)) in self.holders.iter().enumerate() {
+            write!(f, "{}pid {pid} holds {bytes}", if i == 0 { "; " } else { ", " })?;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ErrorKind {
+    #[error("object {id} was not sealed within {after:?}")]
+    Timeout { id: ObjectId, after: Duration },
+    #[error("object {0} exists already")]
+    Exists(ObjectId),
+    #[error("object {0} does not exist")]
+    NotFound(ObjectId),
+    #[error("object {0} is not sealed yet; it goes once it is sealed and no view is left")]
+    NotSealed(ObjectId),
+    #[error("{0}")]
+    StoreFull(Full),
+    #[error("all {0} places for clients are taken; raise max_clients or end a client")]
+    ClientsFull(usize),
+    #[error("{0} needs a client that may write; this one was attached read-only")]
+    ReadOnly(&'static str),
+    #[error("{address} belongs to user {owner}, this process runs as user {uid}")]
+    PermissionDenied { address: String, owner: u32, uid: u32 },
+    #[error("address {0} is in use by a living store")]
+    AddressInUse(String),
+    #[error("{0}")]
+    Disconnected(String),
+    #[error("{0}")]
+    InvalidArgument(String),
+    #[error("the store is corrupt: {}", .0.join("; "))]
+    Corrupt(Vec<String>),
+    #[error("{what}")]
+    Io {
+        what: String,
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl From<ErrorKind> for Error {
+    fn from(kind: ErrorKind) -> Self {
+        Error(Arc::new(kind))
+    }
+}
+
+macro_rules! predicates {
+    ($($(#[$doc:meta])* $name:ident => $($pattern:pat_param)|+,)*) => {
+        impl Error {
+            $($(#[$doc])* pub fn $name(&self) -> bool {
+                matches!(*self.0, $($pattern)|+)
+            })*
+        }
+    };
+}
+
+predicates! {
+    /// Says whether the time ran out before an object was sealed.
+    is_timeout => ErrorKind::Timeout { .. },
+    /// Says whether an object of that id exists already.
+    is_exists => ErrorKind::Exists(_),
+    /// Says whether there is no such object.
+    is_not_found => ErrorKind::NotFound(_),
+    /// Says whether the object is still being written.
+    is_not_sealed => ErrorKind::NotSealed(_),
+    /// Says whether memory, the object table or the client table was full.
+    is_store_full => ErrorKind::StoreFull(_) | ErrorKind::ClientsFull(_),
+    /// Says whether a read-only client tried to write.
+    is_read_only => ErrorKind::ReadOnly(_),
+    /// Says whether the store belongs to another user.
+    is_permission_denied => ErrorKind::PermissionDenied { .. },
+    /// Says whether a living store has the address.
+    is_address_in_use => ErrorKind::AddressInUse(_),
+    /// Says whether there is no store to talk to.
+    is_disconnected => ErrorKind::Disconnected(_),
+    /// Says whether an argument made no sense.
+    is_invalid_argument => ErrorKind::InvalidArgument(_),
+    /// Says whether shared words contradict each other.
+    is_corrupt => ErrorKind::Corrupt(_),
+}
+
+impl Error {
+    /// Says whether a disk was full; it takes spilling, which this version does not do.
+    pub fn is_out_of_disk(&self) -> bool {
+        false
+    }
+
+    /// Says whether the handle was made by the parent of this forked process.
+    pub fn is_forked(&self) -> bool {
+        false
+    }
+
+    pub(crate) fn io(what: impl Into<String>, source: io::Error) -> Error {
+        ErrorKind::Io { what: what.into(), source }.into()
+    }
+
+    pub(crate) fn invalid(what: impl Into<String>) -> Error {
+        ErrorKind::InvalidArgument(what.into()).into()
+    }
+}

@@ -1,0 +1,414 @@
+//! Who holds what, and when an object goes.
+//!
+//! Every client has one word per slot, `{views:32 | holds:32}`, that only its own process changes,
+//! so reading a hot object from many processes moves no cache line between them. A slot carries the
+//! set of clients that ever held it; the set only grows while the object lives, and a client is in
+//! it *before* its word counts anything. Whoever wants to know whether an object is held looks at
+//! the words of the clients in the set, and at the slot's count of objects that contain it.
+//!
+//! ```text
+//!   adopter                              reclaimer
+//!     A1 sharers |= me                     R1 state: SEALED -> CONDEMNED
+//!     A2 word += unit                      R2 read sharers, their words, then nested
+//!     A3 state is SEALED ?                 R3 all zero: CONDEMNED -> RECLAIMING
+//! ```
+//!
+//! All six are SeqCst. If A3 saw SEALED, A2 comes before R1 and so R2 sees it. If A3 saw CONDEMNED
+//! of a *deleted* object the adopter takes its unit back: the object is gone for it. A *counted*
+//! object in CONDEMNED is only being looked at: the adopter, whose unit stands already, moves it
+//! back to SEALED itself, and R3 fails. So nobody ever waits for a reclaimer.
+//!
+//! Moving a hold from one place to another (a message, an object that contains the other) takes the
+//! new unit before it drops the old one. Then, if an object is alive at R1, some unit that was
+//! complete at R1 stays for the whole of R2, or was passed on to an adopter that cannot have
+//! completed after R1 without undoing it. Words are read before `nested` because a creator counts
+//! in `nested` first and drops its own unit afterwards.
+//!
+//! R1 to R3 of a counted object run under a process-local lock, so that a client is the actor of at
+//! most one look at an object and R3 cannot confirm an older look (the word has no other mark).
+//!
+//! Invariants:
+//! - ST-16: a word is not zero only while its client is in the slot's set.
+//! - ST-17: an object goes to RECLAIMING only if no word and no sealed parent counts it.
+//! - ST-18: after the last unit of a deleted or counted object is dropped, somebody reclaims it:
+//!   the one who dropped it, the one who looked meanwhile (it looks again after a revert), or the reaper.
+//! - ST-19: `nested` of every slot is the number of *linked* parents that list it; the counts change
+//!   only under the nested lock and are recounted from the parents when its owner died.
+
+use std::sync::{Mutex, PoisonError};
+
+use crate::alloc::{self, Alloc};
+use crate::arena::Arena;
+use crate::index;
+use crate::layout::H_RECLAIMED;
+use crate::lock::{self, Guard, Lock};
+use crate::shared::Shared;
+use crate::slot::{self, Slot, SlotRef, State};
+use crate::sync::{AtomicU64, Ordering};
+use crate::sys::futex;
+use crate::waits::{self, On};
+
+/// One view: the object stays at its address.
+pub(crate) const VIEW: u64 = 1 << 32;
+/// One hold: the object stays.
+pub(crate) const HOLD: u64 = 1;
+
+/// How many process-local locks looks at counted objects are spread over.
+const STRIPES: usize = 64;
+
+/// The process-local locks of R1 to R3.
+#[derive(Debug)]
+pub(crate) struct Looks([Mutex<()>; STRIPES]);
+
+impl Default for Looks {
+    fn default() -> Self {
+        Looks([const { Mutex::new(()) }; STRIPES])
+    }
+}
+
+/// A client at work on the segment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Actor<'a> {
+    pub(crate) shared: &'a Shared,
+    pub(crate) arena: &'a Arena,
+    pub(crate) looks: &'a Looks,
+    /// The client's place in the table.
+    pub(crate) me: u16,
+}
+
+/// What became of an attempt to take a unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Adopted {
+    /// The unit counts and the object is sealed.
+    Sealed,
+    /// The unit counts and the object is being created (only if that was asked for).
+    Creating,
+    /// Nothing was taken: the object is gone or not sealed.
+    Gone,
+}
+
+impl<'a> Actor<'a> {
+    fn slot(&self, at: SlotRef) -> Slot<'a> {
+        Slot::of(self.shared, at.index)
+    }
+
+    #[inline]
+    fn word(&self, client: usize, index: u32) -> &'a AtomicU64 {
+        self.shared.ctl.u64(self.shared.layout.hold(client, index))
+    }
+
+    /// Enters this client in the slot's set (A1).
+    #[inline]
+    fn share(&self, slot: Slot<'_>) {
+        let set = slot.sharers(usize::from(self.me) / 64);
+        let bit = 1 << (self.me % 64);
+        if set.load(Ordering::SeqCst) & bit == 0 {
+            set.fetch_or(bit, Ordering::SeqCst);
+        }
+    }
+
+    /// Takes a unit of a fresh slot that nobody else can see yet.
+    pub(crate) fn take_first(&self, at: SlotRef, unit: u64) {
+        self.share(self.slot(at));
+        self.word(self.me.into(), at.index).fetch_add(unit, Ordering::SeqCst);
+    }
+
+    /// Takes one more unit of an object that this client holds already.
+    #[inline]
+    pub(crate) fn take_more(&self, at: SlotRef, unit: u64) {
+        self.word(self.me.into(), at.index).fetch_add(unit, Ordering::SeqCst);
+    }
+
+    /// Takes a unit of an object found in the index (A1 to A3).
+    #[inline]
+    pub(crate) fn adopt(&self, at: SlotRef, unit: u64, also_creating: bool) -> Adopted {
+        let slot = self.slot(at);
+        self.share(slot);
+        self.word(self.me.into(), at.index).fetch_add(unit, Ordering::SeqCst);
+        loop {
+            let state = slot.state();
+            if state.generation() == at.generation {
+                match state.state() {
+                    slot::SEALED => return Adopted::Sealed,
+                    slot::CREATING if also_creating => return Adopted::Creating,
+                    slot::CONDEMNED if !state.has(slot::DELETED) => {
+                        self.revert(slot, state);
+                        continue;
+                    }
+                    _ => {}
+                }
+            }
+            self.drop_unit(at.index, unit);
+            return Adopted::Gone;
+        }
+    }
+
+    /// Moves a counted object that is only being looked at back to SEALED, and tells its waiters.
+    fn revert(&self, slot: Slot<'_>, looked_at: State) -> bool {
+        let done = slot.cas(looked_at, looked_at.to(slot::SEALED, None));
+        if done {
+            waits::wake(self.shared, On::Object(slot.id()));
+        }
+        done
+    }
+
+    /// Drops a unit; the last one may take the object along (ST-18).
+    #[inline]
+    pub(crate) fn drop_unit(&self, index: u32, unit: u64) {
+        let old = self.word(self.me.into(), index).fetch_sub(unit, Ordering::SeqCst);
+        if old == unit {
+            self.dropped_last(index);
+        }
+    }
+
+    #[inline]
+    fn dropped_last(&self, index: u32) {
+        let state = Slot::of(self.shared, index).state();
+        let goes = match state.state() {
+            slot::SEALED => state.has(slot::COUNTED),
+            slot::CONDEMNED => true,
+            _ => false,
+        };
+        if goes {
+            self.look(SlotRef { index, generation: state.generation() });
+        }
+    }
+
+    /// Reclaims the object, and what only it contained, if nobody holds it. Says whether it went.
+    pub(crate) fn look(&self, at: SlotRef) -> bool {
+        let mut children = Vec::new();
+        let went = self.look_once(at, &mut children);
+        // Iterative: a chain of a million nested objects is released without recursion.
+        while let Some(child) = children.pop() {
+            self.look_once(child, &mut children);
+        }
+        went
+    }
+
+    fn look_once(&self, at: SlotRef, children: &mut Vec<SlotRef>) -> bool {
+        let slot = self.slot(at);
+        let state = slot.state();
+        if state.generation() != at.generation {
+            return false;
+        }
+        if state.state() == slot::CONDEMNED && state.has(slot::DELETED) {
+            return self.look_at_deleted(at, children);
+        }
+        if matches!(state.state(), slot::SEALED | slot::CONDEMNED) && state.has(slot::COUNTED) {
+            return self.look_at_counted(at, children);
+        }
+        false
+    }
+
+    fn look_at_deleted(&self, at: SlotRef, children: &mut Vec<SlotRef>) -> bool {
+        let slot = self.slot(at);
+        loop {
+            let state = slot.state();
+            let deleted = state.state() == slot::CONDEMNED && state.has(slot::DELETED);
+            if state.generation() != at.generation || !deleted || self.is_held(at.index) {
+                return false;
+            }
+            if slot.cas(state, state.to(slot::RECLAIMING, Some(self.me))) {
+                self.reclaim(at, children);
+                return true;
+            }
+        }
+    }
+
+    fn look_at_counted(&self, at: SlotRef, children: &mut Vec<SlotRef>) -> bool {
+        let slot = self.slot(at);
+        let looks = &self.looks.0[at.index as usize % STRIPES];
+        let guard = looks.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let state = slot.state();
+            if state.generation() != at.generation || self.is_held(at.index) {
+                return false;
+            }
+            match state.state() {
+                slot::SEALED => {}
+                // Somebody else is looking; they look again if they find a unit that is dropped by then.
+                _ => return false,
+            }
+            let condemned = state.to(slot::CONDEMNED, Some(self.me));
+            if !slot.cas(state, condemned) {
+                continue;
+            }
+            if self.is_held(at.index) {
+                self.revert(slot, condemned);
+                continue;
+            }
+            if slot.cas(condemned, condemned.to(slot::RECLAIMING, Some(self.me))) {
+                drop(guard);
+                self.reclaim(at, children);
+                return true;
+            }
+        }
+    }
+
+    /// Says whether any word or parent counts the object (R2).
+    pub(crate) fn is_held(&self, index: u32) -> bool {
+        let slot = Slot::of(self.shared, index);
+        for set in 0..4 {
+            let mut bits = slot.sharers(set).load(Ordering::SeqCst);
+            while bits != 0 {
+                let client = set * 64 + bits.trailing_zeros() as usize;
+                bits &= bits - 1;
+                if client < self.shared.layout.clients && self.word(client, index).load(Ordering::SeqCst) != 0 {
+                    return true;
+                }
+            }
+        }
+        slot.nested().load(Ordering::SeqCst) != 0
+    }
+
+    /// Gives everything of a RECLAIMING object back; done again by the reaper if this client dies in it.
+    pub(crate) fn reclaim(&self, at: SlotRef, children: &mut Vec<SlotRef>) {
+        let slot = self.slot(at);
+        let id = slot.id();
+        let notify = slot.state().has(slot::NOTIFY);
+        index::remove(self.shared, id, at);
+        if slot.linked().load(Ordering::Acquire) != 0 {
+            self.unlink(at, children);
+        }
+        Alloc::lock(self.shared, self.me).release(at);
+        waits::wake(self.shared, On::Space);
+        if notify {
+            self.notify();
+        }
+    }
+
+    /// Bumps the reclaim sequence and wakes those who wait for it.
+    pub(crate) fn notify(&self) {
+        let word = self.shared.ctl.u32(H_RECLAIMED);
+        word.fetch_add(1, Ordering::SeqCst);
+        futex::wake(word, u32::MAX, u32::MAX);
+    }
+
+    fn nested_lock(&self) -> Guard<'a> {
+        let guard = lock::acquire(self.shared, Lock::Nested, self.me);
+        if guard.must_repair() {
+            self.recount();
+        }
+        guard
+    }
+
+    /// Counts an object's children as held by it; the caller holds each of them.
+    pub(crate) fn link(&self, parent: SlotRef, children: &[SlotRef]) {
+        let guard = self.nested_lock();
+        for child in children {
+            self.slot(*child).nested().fetch_add(1, Ordering::SeqCst);
+        }
+        self.slot(parent).linked().store(1, Ordering::SeqCst);
+        drop(guard);
+        for child in children {
+            let slot = self.slot(*child);
+            let state = slot.state();
+            // A3 for the new unit.
+            if state.generation() == child.generation && state.state() == slot::CONDEMNED && !state.has(slot::DELETED) {
+                self.revert(slot, state);
+            }
+        }
+    }
+
+    fn unlink(&self, parent: SlotRef, children: &mut Vec<SlotRef>) {
+        let guard = self.nested_lock();
+        let slot = self.slot(parent);
+        if slot.linked().load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let mine = self.children(parent);
+        for child in &mine {
+            let child = self.slot(*child);
+            if child.nested().load(Ordering::Relaxed) > 0 {
+                child.nested().fetch_sub(1, Ordering::SeqCst);
+            }
+        }
+        slot.linked().store(0, Ordering::SeqCst);
+        drop(guard);
+        children.extend(mine);
+    }
+
+    /// Reads the list of objects that a linked object contains.
+    fn children(&self, at: SlotRef) -> Vec<SlotRef> {
+        let slot = self.slot(at);
+        let count = slot.children();
+        let offset = slot.offset() + slot.len().next_multiple_of(8) + slot.meta_len().next_multiple_of(8);
+        self.arena.words(offset, count).into_iter().map(SlotRef::from_word).collect()
+    }
+
+    /// Recounts every `nested` from the linked parents (ST-19); under the nested lock.
+    pub(crate) fn recount(&self) {
+        let counts = self.count_nested();
+        for index in 0..alloc::slots_ever(self.shared) {
+            let nested = Slot::of(self.shared, index).nested();
+            let right = counts.get(&index).copied().unwrap_or(0);
+            // Only what is wrong is written: others read these words without the lock.
+            if nested.load(Ordering::Relaxed) != right {
+                nested.store(right, Ordering::SeqCst);
+            }
+        }
+    }
+
+    fn count_nested(&self) -> std::collections::HashMap<u32, u64> {
+        let mut counts = std::collections::HashMap::new();
+        for index in 0..alloc::slots_ever(self.shared) {
+            let slot = Slot::of(self.shared, index);
+            if slot.state().state() != slot::FREE && slot.linked().load(Ordering::Acquire) != 0 {
+                for child in self.children(SlotRef { index, generation: slot.state().generation() }) {
+                    *counts.entry(child.index).or_insert(0) += 1;
+                }
+            }
+        }
+        counts
+    }
+
+    /// Compares all `nested` with the linked parents; under the nested lock.
+    pub(crate) fn verify_nested(&self) -> Vec<String> {
+        let _guard = self.nested_lock();
+        let counts = self.count_nested();
+        (0..alloc::slots_ever(self.shared))
+            .filter_map(|index| {
+                let (is, right) = (
+                    Slot::of(self.shared, index).nested().load(Ordering::SeqCst),
+                    counts.get(&index).copied().unwrap_or(0),
+                );
+                (is != right && Slot::of(self.shared, index).state().state() != slot::FREE)
+                    .then(|| format!("ST-19: slot {index} is counted {is} times as nested, {right} parents list it"))
+            })
+            .collect()
+    }
+
+    /// Takes the unit words of a dead client away, slot by slot, and reclaims what only it held.
+    pub(crate) fn drop_all_of(&self, dead: usize) {
+        for index in 0..alloc::slots_ever(self.shared) {
+            let slot = Slot::of(self.shared, index);
+            if slot.sharers(dead / 64).load(Ordering::SeqCst) & 1 << (dead % 64) == 0 {
+                continue;
+            }
+            self.drop_units_of(dead, index);
+        }
+    }
+
+    /// Takes the units away that a dead client has of one slot.
+    pub(crate) fn drop_units_of(&self, dead: usize, index: u32) {
+        if self.word(dead, index).swap(0, Ordering::SeqCst) != 0 {
+            self.dropped_last(index);
+        }
+    }
+
+    /// Returns what each client counts of a slot: place in the table, views, holds.
+    pub(crate) fn holders(&self, index: u32) -> Vec<(usize, u32, u32)> {
+        let slot = Slot::of(self.shared, index);
+        let mut found = Vec::new();
+        for client in 0..self.shared.layout.clients {
+            if slot.sharers(client / 64).load(Ordering::SeqCst) & 1 << (client % 64) == 0 {
+                continue;
+            }
+            let word = self.word(client, index).load(Ordering::SeqCst);
+            if word != 0 {
+                found.push((client, (word >> 32) as u32, word as u32));
+            }
+        }
+        found
+    }
+}

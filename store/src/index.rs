@@ -1,0 +1,153 @@
+//! The index: from an id to its slot, without locks for readers.
+//!
+//! Each id has two candidate buckets inside one shard; a bucket is one cache line of eight entries
+//! `{tag:16 | generation:16 | slot + 1:32}`. A look-up reads at most two lines and then the slots whose
+//! tags match; there are no probe chains, no tombstones and no resizing. The index has twice as
+//! many entries as there are slots, so that both buckets of an id being full is a freak; then the
+//! creation fails as a full object table does.
+//!
+//! Readers never write. Insertion takes the shard's lock, only to keep ids unique; removal is one
+//! compare-and-swap of the exact entry.
+//!
+//! Invariants:
+//! - ST-10: an entry leads to a slot whose generation it carries (sixteen bits of it); an entry that does not is ignored.
+//! - ST-11: at most one CREATING or SEALED slot has a given id.
+
+use crate::id::ObjectId;
+use crate::layout::{BUCKET_ENTRIES, SHARDS};
+use crate::lock::{self, Lock};
+use crate::shared::Shared;
+use crate::slot::{self, Slot, SlotRef, State};
+use crate::sync::{AtomicU64, Ordering, fence};
+
+/// Why an id could not be entered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// An object of that id exists; the slot is its.
+    Exists(SlotRef),
+    /// Both buckets are full.
+    Full,
+}
+
+struct Place {
+    shard: usize,
+    buckets: [usize; 2],
+    tag: u64,
+}
+
+#[inline]
+fn place(shared: &Shared, id: ObjectId) -> Place {
+    let hash = id.hash();
+    let per_shard = shared.layout.buckets / SHARDS;
+    let shard = (hash as usize) & (SHARDS - 1);
+    let first = (hash >> 6) as usize & (per_shard - 1);
+    // The second differs from the first whenever there is more than one.
+    let second = (first ^ ((hash >> 27) as usize | 1)) & (per_shard - 1);
+    Place { shard, buckets: [shard * per_shard + first, shard * per_shard + second], tag: (hash >> 48) | 1 }
+}
+
+#[inline]
+fn entry(place: &Place, at: SlotRef) -> u64 {
+    place.tag << 48 | u64::from(at.generation as u16) << 32 | (u64::from(at.index) + 1)
+}
+
+#[inline]
+fn cell(shared: &Shared, bucket: usize, i: usize) -> &AtomicU64 {
+    shared.ctl.u64(shared.layout.bucket(bucket) + 8 * i)
+}
+
+/// Finds the live object of an id: CREATING, SEALED, or a counted one that is being looked at.
+#[inline]
+pub(crate) fn find(shared: &Shared, id: ObjectId) -> Option<(SlotRef, State)> {
+    let place = place(shared, id);
+    let words = id.to_words();
+    for bucket in place.buckets {
+        for i in 0..BUCKET_ENTRIES {
+            // SYNC entry: pairs with the Release store in `insert`; the slot's id is visible.
+            let entry = cell(shared, bucket, i).load(Ordering::Acquire);
+            if entry >> 48 != place.tag {
+                continue;
+            }
+            let index = (entry as u32).wrapping_sub(1);
+            let slot = Slot::of(shared, index);
+            let state = slot.state();
+            if state.generation() as u16 != (entry >> 32) as u16 || !slot.is(words) {
+                continue;
+            }
+            let live = match state.state() {
+                slot::CREATING | slot::SEALED => true,
+                slot::CONDEMNED => !state.has(slot::DELETED),
+                _ => false,
+            };
+            // The id was read between two looks at the state: the same generation says that it belongs to it.
+            fence(Ordering::Acquire);
+            if live && slot.state().generation() == state.generation() {
+                return Some((SlotRef { index, generation: state.generation() }, state));
+            }
+        }
+    }
+    None
+}
+
+/// Enters a RESERVED slot under its id and makes it CREATING, unless the id is taken.
+pub(crate) fn insert(shared: &Shared, id: ObjectId, at: SlotRef, me: u16) -> Result<(), Refused> {
+    let place = place(shared, id);
+    let _guard = lock::acquire(shared, Lock::Shard(place.shard), me);
+    if let Some((taken, _)) = find(shared, id) {
+        return Err(Refused::Exists(taken));
+    }
+    let free = |bucket: usize| (0..BUCKET_ENTRIES).filter(move |&i| is_free(shared, bucket, i));
+    let counts = place.buckets.map(|b| free(b).count());
+    let bucket = place.buckets[usize::from(counts[1] > counts[0])];
+    let Some(i) = free(bucket).next() else { return Err(Refused::Full) };
+    let slot = Slot::of(shared, at.index);
+    let reserved = slot.state();
+    let creating = reserved.to(slot::CREATING, Some(me));
+    if reserved.state() != slot::RESERVED || !slot.cas(reserved, creating) {
+        return Err(Refused::Full);
+    }
+    // SYNC entry: publishes the slot's id; pairs with the Acquire load in `find`.
+    cell(shared, bucket, i).store(entry(&place, at), Ordering::Release);
+    Ok(())
+}
+
+/// Says whether a cell may be overwritten: empty, or left by an object that is gone.
+fn is_free(shared: &Shared, bucket: usize, i: usize) -> bool {
+    let entry = cell(shared, bucket, i).load(Ordering::Acquire);
+    if entry == 0 {
+        return true;
+    }
+    let state = Slot::of(shared, (entry as u32).wrapping_sub(1)).state();
+    state.generation() as u16 != (entry >> 32) as u16 || matches!(state.state(), slot::FREE | slot::RESERVED)
+}
+
+/// Takes the entry of a slot out; nothing happens if it is gone already.
+pub(crate) fn remove(shared: &Shared, id: ObjectId, at: SlotRef) {
+    let place = place(shared, id);
+    let wanted = entry(&place, at);
+    for bucket in place.buckets {
+        for i in 0..BUCKET_ENTRIES {
+            let cell = cell(shared, bucket, i);
+            if cell.load(Ordering::Relaxed) == wanted {
+                let _ = cell.compare_exchange(wanted, 0, Ordering::AcqRel, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// Calls `f` with the slot that each entry names.
+pub(crate) fn for_each(shared: &Shared, mut f: impl FnMut(usize, u32, u16)) {
+    for bucket in 0..shared.layout.buckets {
+        for i in 0..BUCKET_ENTRIES {
+            let entry = cell(shared, bucket, i).load(Ordering::Acquire);
+            if entry != 0 {
+                f(bucket, (entry as u32).wrapping_sub(1), (entry >> 32) as u16);
+            }
+        }
+    }
+}
+
+/// Says whether `bucket` is one of the two places of `id`.
+pub(crate) fn belongs(shared: &Shared, id: ObjectId, bucket: usize) -> bool {
+    place(shared, id).buckets.contains(&bucket)
+}

@@ -1,0 +1,332 @@
+//! What all handles of one client share, and the steps of an object's creation.
+
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::alloc::{self, Alloc, Shortage};
+use crate::arena::Arena;
+use crate::client::{self, ClientKey};
+use crate::error::{Error, ErrorKind, Full, FullWhy, Result};
+use crate::holds::{Actor, Looks, VIEW};
+use crate::host::Host;
+use crate::id::ObjectId;
+use crate::index::{self, Refused};
+use crate::object::{ObjectBuffer, Promise};
+use crate::options::{Lifetime, ObjectOptions};
+use crate::reap;
+use crate::server::Server;
+use crate::shared::Shared;
+use crate::slot::{self, Slot, SlotRef, State};
+use crate::sync::Ordering;
+use crate::sys::clock;
+use crate::waits::{self, On};
+
+/// One client's handle of a store; the last clone's drop detaches it.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) arena: Arc<Arena>,
+    pub(crate) looks: Arc<Looks>,
+    pub(crate) me: ClientKey,
+    pub(crate) pid: u32,
+    pub(crate) address: String,
+    pub(crate) create_timeout: Duration,
+    /// Held while a ring is opened: one ring for a pair.
+    pub(crate) opening: Mutex<()>,
+    /// Whether somebody has the mailbox.
+    pub(crate) mailbox_taken: AtomicBool,
+    /// Ends with this client; the server hears it.
+    pub(crate) connection: Option<UnixStream>,
+    /// The creator's server of the attach socket.
+    pub(crate) server: Option<Server>,
+}
+
+impl std::ops::Deref for Inner {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
+}
+
+impl Host for Inner {
+    fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    fn key(&self) -> ClientKey {
+        self.me
+    }
+
+    fn mailbox_dropped(&self) {
+        self.mailbox_taken.store(false, Ordering::Release);
+    }
+
+    fn drained(&self, sender: ClientKey) {
+        reap::reap_if_dead(self.actor(), sender);
+    }
+}
+
+impl Inner {
+    /// Returns this client at work.
+    #[inline]
+    pub(crate) fn actor(&self) -> Actor<'_> {
+        Actor { shared: &self.shared, arena: &self.arena, looks: &self.looks, me: self.me.index }
+    }
+
+    #[inline]
+    pub(crate) fn slot(&self, at: SlotRef) -> Slot<'_> {
+        Slot::of(&self.shared, at.index)
+    }
+
+    fn index(&self) -> u16 {
+        self.me.index
+    }
+
+    /// Creates an object up to the point where its bytes can be written.
+    pub(crate) fn create(self: &Arc<Self>, id: ObjectId, len: usize, options: &ObjectOptions) -> Result<ObjectBuffer> {
+        if options.metadata.len() > ObjectOptions::MAX_METADATA {
+            let len = options.metadata.len();
+            return Err(Error::invalid(format!(
+                "metadata of object {id} has {len} bytes, at most {} are allowed",
+                ObjectOptions::MAX_METADATA
+            )));
+        }
+        self.refuse_existing(id)?;
+        let bytes = block_bytes(len, options);
+        let (at, block) = self.reserve(id, len, bytes, options)?;
+        let flags = if options.lifetime == Lifetime::Counted { slot::COUNTED } else { 0 }
+            | if options.notify { slot::NOTIFY } else { 0 };
+        self.describe(at, id, flags);
+        self.slot(at).size(block.offset(), len, options.metadata.len(), options.children.len());
+        if let Err(error) = self.commit(at, id, len, bytes) {
+            self.unreserve(at);
+            return Err(error);
+        }
+        self.fill_in(at, options);
+        self.enter(at, id, len)?;
+        ObjectBuffer::of(self, at, id)
+    }
+
+    /// Reserves an id for a value that is not known yet.
+    pub(crate) fn promise(self: &Arc<Self>, id: ObjectId) -> Result<Promise> {
+        self.refuse_existing(id)?;
+        let options = ObjectOptions::new();
+        let (at, _) = self.reserve(id, 0, 0, &options)?;
+        self.describe(at, id, slot::COUNTED);
+        self.enter(at, id, 0)?;
+        Ok(Promise::of(self, at, id))
+    }
+
+    /// Gives a promised object its memory.
+    pub(crate) fn furnish(&self, at: SlotRef, id: ObjectId, len: usize, options: &ObjectOptions) -> Result<()> {
+        let bytes = block_bytes(len, options);
+        let block = self.with_memory(id, len, bytes, options, |alloc| alloc.furnish(at, bytes))?;
+        self.slot(at).size(block.offset(), len, options.metadata.len(), options.children.len());
+        self.commit(at, id, len, bytes)?;
+        self.fill_in(at, options);
+        Ok(())
+    }
+
+    /// A cheap first look, so that a taken id costs no memory.
+    fn refuse_existing(&self, id: ObjectId) -> Result<()> {
+        match index::find(&self.shared, id) {
+            Some((at, _)) => self.exists_or_dead(at, id),
+            None => Ok(()),
+        }
+    }
+
+    /// An object whose creator died counts as never created; anything else exists.
+    fn exists_or_dead(&self, at: SlotRef, id: ObjectId) -> Result<()> {
+        let state = self.slot(at).state();
+        if state.generation() != at.generation {
+            return Ok(());
+        }
+        if state.state() == slot::CREATING
+            && let Some(actor) = state.actor()
+            && actor != self.index()
+            && client::is_dead(&self.shared, actor.into())
+        {
+            reap::reap_at(self.actor(), actor.into());
+            return Ok(());
+        }
+        Err(ErrorKind::Exists(id).into())
+    }
+
+    fn reserve(
+        &self,
+        id: ObjectId,
+        len: usize,
+        bytes: usize,
+        options: &ObjectOptions,
+    ) -> Result<(SlotRef, alloc::Block)> {
+        self.with_memory(id, len, bytes, options, |alloc| alloc.reserve(self.index(), bytes))
+    }
+
+    /// Calls `take` under the allocator's lock until it succeeds, waiting for memory to come back.
+    fn with_memory<R>(
+        &self,
+        id: ObjectId,
+        len: usize,
+        bytes: usize,
+        options: &ObjectOptions,
+        mut take: impl FnMut(&mut Alloc<'_>) -> Result<R, Shortage>,
+    ) -> Result<R> {
+        if bytes > self.shared.layout.capacity {
+            return Err(self.full(id, len, FullWhy::Never));
+        }
+        let mut attempt = || {
+            let mut alloc = Alloc::lock(&self.shared, self.index());
+            take(&mut alloc)
+        };
+        let shortage = match attempt() {
+            Ok(taken) => return Ok(taken),
+            Err(shortage) => shortage,
+        };
+        let patience = options.timeout.unwrap_or(self.create_timeout);
+        let deadline = Instant::now().checked_add(patience);
+        let mut last = shortage;
+        let found = waits::wait(&self.shared, On::Space, deadline, || match attempt() {
+            Ok(taken) => Some(taken),
+            Err(shortage) => {
+                last = shortage;
+                None
+            }
+        });
+        found.ok_or_else(|| match last {
+            Shortage::Slots => self.full(id, len, FullWhy::Table(self.shared.layout.slots)),
+            Shortage::Memory => self.full(id, len, FullWhy::Waited(patience)),
+        })
+    }
+
+    /// Describes a RESERVED slot and takes the creator's unit.
+    fn describe(&self, at: SlotRef, id: ObjectId, flags: u64) {
+        let slot = self.slot(at);
+        slot.describe(id, clock::monotonic_ns(), self.pid);
+        slot.cas(slot.state(), State::new(at.generation, Some(self.index()), flags, slot::RESERVED));
+        self.actor().take_first(at, VIEW);
+    }
+
+    fn commit(&self, at: SlotRef, id: ObjectId, len: usize, bytes: usize) -> Result<()> {
+        let offset = self.slot(at).offset();
+        self.arena.commit(&self.shared, offset, bytes).map_err(|e| self.full(id, len, FullWhy::System(e.to_string())))
+    }
+
+    /// Writes metadata and the list of children behind the data, and counts the children.
+    fn fill_in(&self, at: SlotRef, options: &ObjectOptions) {
+        let slot = self.slot(at);
+        let tail = slot.offset() + slot.len().next_multiple_of(8);
+        let children: Vec<SlotRef> = options.children.iter().map(|hold| hold.slot()).collect();
+        let mut bytes = options.metadata.clone();
+        bytes.resize(bytes.len().next_multiple_of(8), 0);
+        bytes.extend(children.iter().flat_map(|child| child.to_word().to_le_bytes()));
+        self.arena.write(tail, &bytes);
+        if !children.is_empty() {
+            self.actor().link(at, &children);
+        }
+    }
+
+    /// Puts a described slot into the index as CREATING.
+    fn enter(&self, at: SlotRef, id: ObjectId, len: usize) -> Result<()> {
+        loop {
+            match index::insert(&self.shared, id, at, self.index()) {
+                Ok(()) => return Ok(()),
+                Err(Refused::Exists(other)) => {
+                    if let Err(exists) = self.exists_or_dead(other, id) {
+                        self.unreserve(at);
+                        return Err(exists);
+                    }
+                }
+                Err(Refused::Full) => {
+                    self.unreserve(at);
+                    return Err(self.full(id, len, FullWhy::Table(self.shared.layout.slots)));
+                }
+            }
+        }
+    }
+
+    /// Gives a slot back that never entered the index.
+    fn unreserve(&self, at: SlotRef) {
+        let slot = self.slot(at);
+        let state = slot.state();
+        slot.cas(state, state.to(slot::CONDEMNED, Some(self.index())).with(slot::DELETED | slot::LOST));
+        self.actor().drop_unit(at.index, VIEW);
+    }
+
+    /// Moves a CREATING object of this client to SEALED; does not wake anybody.
+    pub(crate) fn seal(&self, at: SlotRef, id: ObjectId) -> Result<()> {
+        let slot = self.slot(at);
+        loop {
+            let state = slot.state();
+            if state.generation() != at.generation || state.state() != slot::CREATING {
+                return Err(ErrorKind::NotFound(id).into());
+            }
+            if state.has(slot::DELETE_AT_SEAL) {
+                if slot.cas(state, state.to(slot::CONDEMNED, Some(self.index())).with(slot::DELETED)) {
+                    index::remove(&self.shared, id, at);
+                    return Ok(());
+                }
+            } else if slot.cas(state, state.to(slot::SEALED, None)) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes a creation back and drops the creator's unit.
+    pub(crate) fn abort(&self, at: SlotRef, id: ObjectId) {
+        let slot = self.slot(at);
+        let state = slot.state();
+        if state.generation() == at.generation && state.state() == slot::CREATING {
+            reap::abort_creation(&self.actor(), at, state);
+            waits::wake(&self.shared, On::Object(id));
+        }
+        self.actor().drop_unit(at.index, VIEW);
+    }
+
+    /// Describes why there was no room.
+    fn full(&self, id: ObjectId, asked: usize, why: FullWhy) -> Error {
+        let capacity = self.shared.layout.capacity as u64;
+        let largest = Alloc::lock(&self.shared, self.index()).largest_free() as u64;
+        let free = capacity.saturating_sub(alloc::used_bytes(&self.shared));
+        ErrorKind::StoreFull(Full { id, asked, capacity, free, largest, holders: self.bytes_by_pid(), why }).into()
+    }
+
+    /// Sums up what each process holds, the greatest first, eight at most.
+    fn bytes_by_pid(&self) -> Vec<(u32, u64)> {
+        let mut sums = std::collections::BTreeMap::new();
+        for index in 0..alloc::slots_ever(&self.shared) {
+            let slot = Slot::of(&self.shared, index);
+            if !matches!(slot.state().state(), slot::CREATING | slot::SEALED | slot::CONDEMNED) {
+                continue;
+            }
+            let word = slot.block().load(Ordering::Relaxed);
+            let bytes = alloc::Block::from_word(word, self.shared.layout.pages).map_or(0, alloc::Block::bytes);
+            for (holder, _, _) in self.actor().holders(index) {
+                *sums.entry(client::pid(&self.shared, holder)).or_insert(0) += bytes as u64;
+            }
+        }
+        let mut sums: Vec<(u32, u64)> = sums.into_iter().collect();
+        sums.sort_by_key(|&(pid, bytes)| (std::cmp::Reverse(bytes), pid));
+        sums.truncate(8);
+        sums
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.stop();
+        }
+        reap::detach(&self.actor(), self.me);
+        // The connection closes after the record is free: the server finds nothing left to do.
+        drop(self.connection.take());
+    }
+}
+
+/// Returns how many bytes of the arena an object takes: data, metadata, list of children.
+fn block_bytes(len: usize, options: &ObjectOptions) -> usize {
+    let padded = |n: usize| n.checked_next_multiple_of(8).unwrap_or(usize::MAX);
+    padded(len).saturating_add(padded(options.metadata.len())).saturating_add(options.children.len().saturating_mul(8))
+}

@@ -1,0 +1,320 @@
+//! Where everything lies in the control segment.
+//!
+//! ```text
+//!   ctl:  | header | locks | waits | clients | buckets | slots | holds | chunks | pages | rings |
+//!         every section starts on a page; zero is a valid "free" value of every word in it
+//!
+//!   header (one page), byte offsets
+//!     0  magic "MOBULA01"      8  version (u32)         16  layout hash
+//!    24  uuid, two words       40  length of ctl        48  capacity of the arena
+//!    56  slots  64  clients  72  buckets  80  rings  88  pages     (counts)
+//!    96  ready: 0 while being made, then 1
+//!   128  any-seal sequence (u32 futex)       192  reclaim sequence (u32 futex)
+//!   256  space sequence (u32 futex)          320  death sequence (u32)
+//!
+//!   client record (256 bytes)
+//!     0  word {generation:32 | state:8}       8  pid (u32)   12  flags (u32)
+//!    16  start time of the process
+//!   128  bell (u32 futex)                    132  rings opened towards this client (u32)
+//!
+//!   bucket (64 bytes): 8 entries {tag:16 | generation:16 | slot + 1:32}
+//!
+//!   slot (128 bytes)
+//!     0  state {generation:32 | actor + 1:16 | flags:8 | state:8}
+//!     8  id, two words          24  offset in the arena     32  length
+//!    40  {children:32 | metadata length:32}                 48  sharers 0..64
+//!    56  block (allocator's truth)                          64  sharers 64..256, three words
+//!    88  nested count           96  linked (0 or 1)        104  made at (monotonic ns)
+//!   112  creator's pid (u32)   116  next free slot + 1 (u32)
+//!
+//!   holds: one word per client and slot, {views:32 | holds:32}
+//!   chunks: the allocator's header, then one bit per 2 MiB of arena that has been committed
+//!   pages: 64 bytes per 16 KiB page of the arena (alloc.rs)
+//!   rings: a 256-byte header and RING_BYTES of data each (ring.rs)
+//! ```
+//!
+//! The hash over all of these constants and the pointer width stands in the header; a process that
+//! was built with another layout refuses to attach.
+
+use crate::ctl::Ctl;
+use crate::sync::Ordering;
+
+pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"MOBULA01");
+pub(crate) const VERSION: u32 = 1;
+
+pub(crate) const HEADER_BYTES: usize = 4096;
+pub(crate) const H_MAGIC: usize = 0;
+pub(crate) const H_VERSION: usize = 8;
+pub(crate) const H_HASH: usize = 16;
+pub(crate) const H_UUID: usize = 24;
+pub(crate) const H_CTL_LEN: usize = 40;
+pub(crate) const H_CAPACITY: usize = 48;
+pub(crate) const H_SLOTS: usize = 56;
+pub(crate) const H_CLIENTS: usize = 64;
+pub(crate) const H_BUCKETS: usize = 72;
+pub(crate) const H_RINGS: usize = 80;
+pub(crate) const H_PAGES: usize = 88;
+pub(crate) const H_READY: usize = 96;
+pub(crate) const H_ANY_SEAL: usize = 128;
+pub(crate) const H_RECLAIMED: usize = 192;
+pub(crate) const H_SPACE: usize = 256;
+pub(crate) const H_DEATHS: usize = 320;
+
+/// A lock has a line of its own.
+pub(crate) const LOCK_BYTES: usize = 64;
+/// How many shards the index is locked in.
+pub(crate) const SHARDS: usize = 64;
+/// The allocator's lock and the lock of nested references stand before the shards.
+pub(crate) const LOCKS: usize = SHARDS + 2;
+/// How many words waiters are hashed on.
+pub(crate) const WAIT_WORDS: usize = 1024;
+pub(crate) const WAIT_BYTES: usize = 64;
+
+pub(crate) const CLIENT_BYTES: usize = 256;
+pub(crate) const C_WORD: usize = 0;
+pub(crate) const C_PID: usize = 8;
+pub(crate) const C_FLAGS: usize = 12;
+pub(crate) const C_START: usize = 16;
+pub(crate) const C_BELL: usize = 128;
+pub(crate) const C_OPENED: usize = 132;
+/// The set of sharers in a slot has this many bits.
+pub(crate) const MAX_CLIENTS: usize = 256;
+
+pub(crate) const BUCKET_BYTES: usize = 64;
+pub(crate) const BUCKET_ENTRIES: usize = 8;
+
+pub(crate) const SLOT_BYTES: usize = 128;
+pub(crate) const S_STATE: usize = 0;
+pub(crate) const S_ID: usize = 8;
+pub(crate) const S_OFFSET: usize = 24;
+pub(crate) const S_LEN: usize = 32;
+pub(crate) const S_META: usize = 40;
+pub(crate) const S_SHARERS: usize = 48;
+pub(crate) const S_BLOCK: usize = 56;
+pub(crate) const S_SHARERS_MORE: usize = 64;
+pub(crate) const S_NESTED: usize = 88;
+pub(crate) const S_LINKED: usize = 96;
+pub(crate) const S_MADE: usize = 104;
+pub(crate) const S_PID: usize = 112;
+pub(crate) const S_NEXT: usize = 116;
+
+/// The allocator's unit.
+pub(crate) const PAGE: usize = 16 << 10;
+/// The unit in which memory is committed.
+pub(crate) const CHUNK: usize = 2 << 20;
+pub(crate) const PAGE_DESC_BYTES: usize = 64;
+/// The allocator's header before the commit bits.
+pub(crate) const ALLOC_HEADER_BYTES: usize = 4096;
+
+/// Header and data of a ring.
+pub(crate) const RING_HEADER_BYTES: usize = 256;
+pub(crate) const RING_BYTES: usize = 16 << 10;
+
+/// The places of the sections, derived from the counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Layout {
+    pub(crate) slots: usize,
+    pub(crate) clients: usize,
+    pub(crate) buckets: usize,
+    pub(crate) rings: usize,
+    pub(crate) pages: usize,
+    pub(crate) capacity: usize,
+    pub(crate) locks_at: usize,
+    pub(crate) waits_at: usize,
+    pub(crate) clients_at: usize,
+    pub(crate) buckets_at: usize,
+    pub(crate) slots_at: usize,
+    pub(crate) holds_at: usize,
+    pub(crate) alloc_at: usize,
+    pub(crate) pages_at: usize,
+    pub(crate) rings_at: usize,
+    pub(crate) len: usize,
+}
+
+impl Layout {
+    /// Lays out a store for `capacity` bytes (rounded up to pages), `slots` objects and `clients`.
+    pub(crate) fn new(capacity: usize, slots: usize, clients: usize) -> Option<Layout> {
+        let pages = capacity.checked_add(PAGE - 1)? / PAGE;
+        let slots = slots.max(64).checked_next_power_of_two()?;
+        let clients = clients.clamp(1, MAX_CLIENTS).next_power_of_two();
+        let buckets = (slots / 4).max(SHARDS * 2);
+        let rings = (clients * 8).next_power_of_two();
+        let mut at = HEADER_BYTES;
+        let mut section = |bytes: usize| -> Option<usize> {
+            let start = at;
+            at = at.checked_add(bytes.checked_add(4095)? & !4095)?;
+            Some(start)
+        };
+        let locks_at = section(LOCKS * LOCK_BYTES)?;
+        let waits_at = section(WAIT_WORDS * WAIT_BYTES)?;
+        let clients_at = section(clients * CLIENT_BYTES)?;
+        let buckets_at = section(buckets * BUCKET_BYTES)?;
+        let slots_at = section(slots * SLOT_BYTES)?;
+        let holds_at = section(clients.checked_mul(slots)?.checked_mul(8)?)?;
+        let alloc_at = section(ALLOC_HEADER_BYTES + (pages * PAGE).div_ceil(CHUNK).div_ceil(64) * 8)?;
+        let pages_at = section(pages.checked_mul(PAGE_DESC_BYTES)?)?;
+        let rings_at = section(rings * (RING_HEADER_BYTES + RING_BYTES))?;
+        Some(Layout {
+            slots,
+            clients,
+            buckets,
+            rings,
+            pages,
+            capacity: pages.checked_mul(PAGE)?,
+            locks_at,
+            waits_at,
+            clients_at,
+            buckets_at,
+            slots_at,
+            holds_at,
+            alloc_at,
+            pages_at,
+            rings_at,
+            len: at,
+        })
+    }
+
+    /// Writes the header of a fresh segment; `ready` last.
+    pub(crate) fn publish(&self, ctl: &Ctl, uuid: [u64; 2]) {
+        let put = |at: usize, value: u64| ctl.u64(at).store(value, Ordering::Relaxed);
+        put(H_MAGIC, MAGIC);
+        ctl.u32(H_VERSION).store(VERSION, Ordering::Relaxed);
+        put(H_HASH, hash());
+        put(H_UUID, uuid[0]);
+        put(H_UUID + 8, uuid[1]);
+        put(H_CTL_LEN, self.len as u64);
+        put(H_CAPACITY, self.capacity as u64);
+        put(H_SLOTS, self.slots as u64);
+        put(H_CLIENTS, self.clients as u64);
+        put(H_BUCKETS, self.buckets as u64);
+        put(H_RINGS, self.rings as u64);
+        put(H_PAGES, self.pages as u64);
+        // SYNC ready: pairs with the Acquire load in `read`.
+        ctl.u64(H_READY).store(1, Ordering::Release);
+    }
+
+    /// Reads the layout of a published segment, or says in words why it cannot be used.
+    pub(crate) fn read(ctl: &Ctl) -> Result<Layout, String> {
+        if ctl.len() < HEADER_BYTES {
+            return Err(format!("the control segment has {} bytes, too few for a header", ctl.len()));
+        }
+        // SYNC ready: pairs with the Release store in `publish`.
+        if ctl.u64(H_READY).load(Ordering::Acquire) != 1 {
+            return Err("the control segment is not ready".to_owned());
+        }
+        let get = |at: usize| ctl.u64(at).load(Ordering::Relaxed);
+        if get(H_MAGIC) != MAGIC {
+            return Err(format!("the control segment starts with {:#018x}, which is not a store", get(H_MAGIC)));
+        }
+        let version = ctl.u32(H_VERSION).load(Ordering::Relaxed);
+        if version != VERSION || get(H_HASH) != hash() {
+            return Err(format!(
+                "the store has layout {version}/{:016x}, this program was built for {VERSION}/{:016x}",
+                get(H_HASH),
+                hash()
+            ));
+        }
+        let count = |at: usize| usize::try_from(get(at)).unwrap_or(usize::MAX);
+        let layout = Layout::new(count(H_CAPACITY), count(H_SLOTS), count(H_CLIENTS))
+            .filter(|l| l.capacity == count(H_CAPACITY) && l.slots == count(H_SLOTS) && l.clients == count(H_CLIENTS))
+            .filter(|l| l.buckets == count(H_BUCKETS) && l.rings == count(H_RINGS) && l.pages == count(H_PAGES))
+            .filter(|l| l.len == count(H_CTL_LEN) && l.len <= ctl.len());
+        layout.ok_or_else(|| "the header of the control segment contradicts itself".to_owned())
+    }
+
+    /// Returns where a client's record starts; any index is brought inside.
+    #[inline]
+    pub(crate) fn client(&self, index: usize) -> usize {
+        self.clients_at + (index & (self.clients - 1)) * CLIENT_BYTES
+    }
+
+    /// Returns where a slot starts; any index is brought inside.
+    #[inline]
+    pub(crate) fn slot(&self, index: u32) -> usize {
+        self.slots_at + (index as usize & (self.slots - 1)) * SLOT_BYTES
+    }
+
+    /// Returns where a client's hold word of a slot stands.
+    #[inline]
+    pub(crate) fn hold(&self, client: usize, slot: u32) -> usize {
+        self.holds_at + ((client & (self.clients - 1)) * self.slots + (slot as usize & (self.slots - 1))) * 8
+    }
+
+    /// Returns where a bucket starts; any index is brought inside.
+    #[inline]
+    pub(crate) fn bucket(&self, index: usize) -> usize {
+        self.buckets_at + (index & (self.buckets - 1)) * BUCKET_BYTES
+    }
+
+    /// Returns where a wait word stands.
+    #[inline]
+    pub(crate) fn wait(&self, index: usize) -> usize {
+        self.waits_at + (index & (WAIT_WORDS - 1)) * WAIT_BYTES
+    }
+
+    /// Returns where a lock stands.
+    pub(crate) fn lock(&self, index: usize) -> usize {
+        self.locks_at + (index % LOCKS) * LOCK_BYTES
+    }
+
+    /// Returns where a page's description starts; any index is brought inside.
+    #[inline]
+    pub(crate) fn page(&self, index: usize) -> usize {
+        self.pages_at + index.min(self.pages - 1) * PAGE_DESC_BYTES
+    }
+
+    /// Returns where a ring's header starts; any index is brought inside.
+    #[inline]
+    pub(crate) fn ring(&self, index: usize) -> usize {
+        self.rings_at + (index & (self.rings - 1)) * (RING_HEADER_BYTES + RING_BYTES)
+    }
+}
+
+/// Returns the hash of everything that two processes must agree on.
+pub(crate) const fn hash() -> u64 {
+    const FACTS: [usize; 36] = [
+        VERSION as usize,
+        size_of::<usize>(),
+        HEADER_BYTES,
+        H_ANY_SEAL,
+        H_RECLAIMED,
+        H_SPACE,
+        H_DEATHS,
+        LOCK_BYTES,
+        SHARDS,
+        LOCKS,
+        WAIT_WORDS,
+        WAIT_BYTES,
+        CLIENT_BYTES,
+        C_PID,
+        C_START,
+        C_BELL,
+        C_OPENED,
+        MAX_CLIENTS,
+        BUCKET_BYTES,
+        SLOT_BYTES,
+        S_OFFSET,
+        S_LEN,
+        S_META,
+        S_SHARERS,
+        S_BLOCK,
+        S_SHARERS_MORE,
+        S_NESTED,
+        S_LINKED,
+        S_MADE,
+        S_PID,
+        S_NEXT,
+        PAGE,
+        CHUNK,
+        PAGE_DESC_BYTES,
+        RING_HEADER_BYTES,
+        RING_BYTES,
+    ];
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    let mut i = 0;
+    while i < FACTS.len() {
+        hash = (hash ^ FACTS[i] as u64).wrapping_mul(0x0000_0100_0000_01b3);
+        i += 1;
+    }
+    hash
+}

@@ -1,0 +1,108 @@
+//! A shared-memory store of immutable objects that no process's death can hurt.
+//!
+//! ```text
+//!   process A          process B          process C
+//!      |  put             |  get             |  get
+//!      v                  v                  v
+//!   +------------------------------+   +-------------------------------+
+//!   | ctl: index, slots, holds ... |   | arena: payload, nothing else  |
+//!   |      words, one CAS a step   |   | read-only for whoever reads   |
+//!   +------------------------------+   +-------------------------------+
+//! ```
+//!
+//! Any process of the user attaches by address, maps both segments and works on them itself: there
+//! is no server on the way of an operation. `get` of a sealed object takes two cache lines and no
+//! system call. What a process was doing when it died, at whatever instruction, is undone by a
+//! survivor.
+//!
+//! The store knows bytes, ids and processes; it has never heard of actors. The layers above compose
+//! its recoverable parts: counted objects ([`Lifetime::Counted`], [`ObjectHold`], [`Promise`]),
+//! message rings and doorbells ([`RingSender`], [`Mailbox`], [`Bell`]).
+//!
+//! # Examples
+//!
+//! ```
+//! use mobula_store::{Array, ObjectId, Store, StoreOptions};
+//!
+//! # fn main() -> mobula_store::Result<()> {
+//! let store = Store::create(StoreOptions::new(64 << 20))?;
+//! let id = ObjectId::random();
+//! store.put(id, b"immutable from now on")?;
+//!
+//! let reader = Store::attach(store.address())?;
+//! assert_eq!(&reader.get(id, None)?[..9], b"immutable");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Where things are
+//!
+//! | module | concept | invariants |
+//! |---|---|---|
+//! | `layout`, `ctl` | where every shared word lies | ST-1 |
+//! | `client` | who is attached | ST-2, ST-3 |
+//! | `lock` | locks that survive their owners | ST-4, ST-5 |
+//! | `slot` | the states of an object | ST-7 to ST-9 |
+//! | `index` | from ids to slots | ST-10, ST-11 |
+//! | `waits` | sleeping until something is sealed | ST-12 |
+//! | `alloc`, `arena` | memory | ST-6, ST-13 to ST-15 |
+//! | `holds` | who holds what, when an object goes | ST-16 to ST-19 |
+//! | `reap` | undoing the dead | ST-20 |
+//! | `ring`, `bell` | messages and wake-ups between processes | ST-R1 ... |
+
+#![deny(unsafe_code)]
+#[cfg(not(target_os = "linux"))]
+compile_error!(
+    "mobula-store needs Linux: memfd, futex and pidfd have no equal elsewhere; run it in a Linux container or virtual machine"
+);
+
+mod alloc;
+#[allow(unsafe_code, reason = "the mappings of payload")]
+mod arena;
+mod array;
+mod attach;
+mod bell;
+mod check;
+mod client;
+mod copy;
+#[allow(unsafe_code, reason = "the mapping of the shared words")]
+mod ctl;
+mod current;
+mod error;
+mod holds;
+mod host;
+mod id;
+mod index;
+mod inner;
+mod layout;
+mod lock;
+#[allow(unsafe_code, reason = "slices of sealed and of owned memory")]
+mod object;
+mod options;
+mod reap;
+mod report;
+mod ring;
+#[allow(unsafe_code, reason = "owns the handle of a foreign crate")]
+mod segment;
+mod server;
+mod shared;
+mod slot;
+mod store;
+mod sync;
+#[allow(unsafe_code, reason = "system calls")]
+mod sys;
+pub mod transfer;
+mod waits;
+
+pub use array::{Array, ArrayMut};
+pub use bell::{Bell, Role};
+pub use check::CheckReport;
+pub use client::ClientKey;
+pub use current::{current, set_current};
+pub use error::{Error, Result};
+pub use id::{ObjectId, ParseObjectIdError};
+pub use object::{HoldState, ObjectBuffer, ObjectHold, ObjectView, Promise};
+pub use options::{Lifetime, ObjectOptions, Segment, StoreOptions};
+pub use report::{Holder, ObjectInfo, ObjectState, StoreStats};
+pub use ring::{MAX_FRAME, Mailbox, RingError, RingSender, SendError};
+pub use store::{Deleted, Store};

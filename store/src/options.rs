@@ -1,0 +1,140 @@
+//! What a store and an object can be asked to be.
+
+use std::time::Duration;
+
+use crate::object::ObjectHold;
+
+/// What the segments are made of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Segment {
+    /// Memory without a name: the kernel frees it with the last process that maps it.
+    #[default]
+    Anonymous,
+    /// Named shared memory: `<name>` and `<name>.ctl`, found by name by any process of the user.
+    ///
+    /// A name outlives a creator that was killed; the next creation of the name replaces it.
+    Named(String),
+}
+
+/// Describes a store that is to be created.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    pub(crate) capacity: usize,
+    pub(crate) address: Option<String>,
+    pub(crate) segment: Segment,
+    pub(crate) create_timeout: Duration,
+    pub(crate) max_objects: Option<usize>,
+    pub(crate) max_clients: usize,
+    pub(crate) prefault: usize,
+}
+
+impl StoreOptions {
+    /// Asks for room for `capacity` bytes of objects, rounded up.
+    pub fn new(capacity: usize) -> Self {
+        StoreOptions {
+            capacity,
+            address: None,
+            segment: Segment::Anonymous,
+            create_timeout: Duration::from_secs(2),
+            max_objects: None,
+            max_clients: 256,
+            prefault: 0,
+        }
+    }
+
+    /// Chooses the path of the attach socket, in an existing folder of mode 0700.
+    pub fn address(mut self, address: String) -> Self {
+        self.address = Some(address);
+        self
+    }
+
+    /// Chooses what the segments are made of.
+    pub fn segment(mut self, segment: Segment) -> Self {
+        self.segment = segment;
+        self
+    }
+
+    /// Sets how long a creation waits for memory (default 2 s).
+    pub fn create_timeout(mut self, timeout: Duration) -> Self {
+        self.create_timeout = timeout;
+        self
+    }
+
+    /// Sets how many objects there can be (default: at least 65,536 and capacity / 4 KiB, at most 4 M).
+    pub fn max_objects(mut self, objects: usize) -> Self {
+        self.max_objects = Some(objects);
+        self
+    }
+
+    /// Sets how many clients there can be (default and most: 256).
+    pub fn max_clients(mut self, clients: usize) -> Self {
+        self.max_clients = clients;
+        self
+    }
+
+    /// Commits and maps this many bytes ahead of use (default 0).
+    pub fn prefault(mut self, bytes: usize) -> Self {
+        self.prefault = bytes;
+        self
+    }
+}
+
+/// How long an object stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Lifetime {
+    /// Until it is deleted, whoever dies.
+    #[default]
+    UntilDeleted,
+    /// Until its last view or hold anywhere is dropped or that process dies.
+    Counted,
+}
+
+/// Describes an object that is to be created.
+#[derive(Debug, Clone, Default)]
+pub struct ObjectOptions {
+    pub(crate) metadata: Vec<u8>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) lifetime: Lifetime,
+    pub(crate) children: Vec<ObjectHold>,
+    pub(crate) notify: bool,
+}
+
+impl ObjectOptions {
+    /// The most bytes of metadata that an object can have.
+    pub const MAX_METADATA: usize = 64 << 10;
+
+    /// Describes an object without metadata that stays until it is deleted.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Attaches up to 64 KiB of metadata.
+    pub fn metadata(mut self, metadata: &[u8]) -> Self {
+        self.metadata = metadata.to_vec();
+        self
+    }
+
+    /// Sets how long this creation waits for memory; zero does not queue.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Sets how long the object stays.
+    pub fn lifetime(mut self, lifetime: Lifetime) -> Self {
+        self.lifetime = lifetime;
+        self
+    }
+
+    /// Names the objects that this one refers to: it holds them as long as it exists.
+    pub fn children(mut self, children: &[ObjectHold]) -> Self {
+        self.children = children.to_vec();
+        self
+    }
+
+    /// Counts the object's end in the store's reclaim sequence ([`Store::wait_reclaim`](crate::Store::wait_reclaim)).
+    pub fn notify(mut self) -> Self {
+        self.notify = true;
+        self
+    }
+}

@@ -1,0 +1,155 @@
+//! Undoing what a dead client left.
+//!
+//! ```text
+//!   1  client word ALIVE -> REAPING          (a second reaper may join: every step can be done twice)
+//!   2  locks that it held are taken over and repaired
+//!   3  rings towards it are closed; rings from it stay until their receivers have drained them
+//!   4  slots whose actor it is:  RESERVED, CREATING -> aborted     CONDEMNED -> looked at again
+//!                                RECLAIMING -> finished
+//!   5  if no ring of it waits to be drained: its hold words are taken away
+//!   6  everybody who waits is woken: it may have died between a change and the wake
+//!   7  counted objects that nobody holds are looked at (it may have died before it looked)
+//!   8  client word -> FREE, next generation
+//! ```
+//!
+//! Step 5 waits for the receivers because what lies in a ring is held by its sender: a result that
+//! was sent survives its sender. Whoever drains the last ring calls [`reap`] again.
+//!
+//! - ST-20: reaping is idempotent and commutes with whatever living clients do.
+//! - ST-12: after step 6 nobody waits for something that the dead process had still to do.
+
+use crate::alloc::{self, Alloc};
+use crate::client::{self, ClientKey};
+use crate::holds::Actor;
+use crate::index;
+use crate::layout::{C_WORD, H_DEATHS};
+use crate::lock::{self, Lock};
+use crate::ring;
+use crate::slot::{self, Slot, SlotRef, State};
+use crate::sync::Ordering;
+use crate::waits::{self, On};
+
+/// Reaps whoever is at `index` if its process is dead; says whether it was.
+pub(crate) fn reap_at(actor: Actor<'_>, index: usize) -> bool {
+    let word = client::load(actor.shared, index);
+    if client::state(word) == client::FREE || !client::is_dead(actor.shared, index) {
+        return false;
+    }
+    reap(&actor, ClientKey { index: index as u16, generation: client::generation(word) });
+    true
+}
+
+/// Undoes everything that `dead` left; its process must be gone.
+///
+/// Returns false while a ring from it still waits to be drained by a living receiver.
+pub(crate) fn reap(actor: &Actor<'_>, dead: ClientKey) -> bool {
+    let shared = actor.shared;
+    let record = shared.ctl.u64(shared.layout.client(dead.index.into()) + C_WORD);
+    let alive = client::word(dead.generation, client::ALIVE);
+    let reaping = client::word(dead.generation, client::REAPING);
+    match record.compare_exchange(alive, reaping, Ordering::SeqCst, Ordering::SeqCst) {
+        Ok(_) => {}
+        Err(now) if now == reaping => {}
+        Err(_) => return true,
+    }
+    recover_locks(actor, dead.index);
+    ring::sweep(shared, dead);
+    resolve_slots(actor, dead.index);
+    let drained = !ring::undrained_from(shared, dead);
+    if drained {
+        actor.drop_all_of(dead.index.into());
+    }
+    shared.ctl.u32(H_DEATHS).fetch_add(1, Ordering::SeqCst);
+    waits::wake_everybody(shared);
+    look_at_unheld(actor);
+    actor.notify();
+    if drained {
+        let free = client::word(dead.generation.wrapping_add(1), client::FREE);
+        let _ = record.compare_exchange(reaping, free, Ordering::SeqCst, Ordering::SeqCst);
+    }
+    drained
+}
+
+/// Ends a living client whose handles are all gone: there is nothing left but its record and rings.
+pub(crate) fn detach(actor: &Actor<'_>, me: ClientKey) {
+    reap(actor, me);
+}
+
+fn recover_locks(actor: &Actor<'_>, dead: u16) {
+    for lock in lock::all() {
+        let Some(guard) = lock::take_over(actor.shared, lock, dead, actor.me) else { continue };
+        match lock {
+            Lock::Alloc => drop(Alloc::with(actor.shared, guard)),
+            Lock::Nested => actor.recount(),
+            // A shard's lock protects nothing but the moment of insertion.
+            Lock::Shard(_) => {}
+        }
+    }
+}
+
+fn resolve_slots(actor: &Actor<'_>, dead: u16) {
+    for index in 0..alloc::slots_ever(actor.shared) {
+        let slot = Slot::of(actor.shared, index);
+        let state = slot.state();
+        if state.actor() != Some(dead) {
+            continue;
+        }
+        let at = SlotRef { index, generation: state.generation() };
+        match state.state() {
+            slot::RESERVED | slot::CREATING => {
+                abort_creation(actor, at, state);
+                // The creator's own unit goes at once, rings or not: nobody can be handed what was never sealed.
+                actor.drop_units_of(dead.into(), index);
+                actor.look(at);
+            }
+            slot::CONDEMNED if state.has(slot::DELETED) => {
+                index::remove(actor.shared, slot.id(), at);
+                actor.look(at);
+            }
+            slot::CONDEMNED if slot.cas(state, state.to(slot::SEALED, None)) => {
+                actor.look(at);
+            }
+            slot::RECLAIMING if slot.cas(state, state.to(slot::RECLAIMING, Some(actor.me))) => {
+                let mut children = Vec::new();
+                actor.reclaim(at, &mut children);
+                for child in children {
+                    actor.look(child);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Moves a creation to CONDEMNED for good and takes it out of the index; units decide when it goes.
+pub(crate) fn abort_creation(actor: &Actor<'_>, at: SlotRef, state: State) {
+    let condemned = state.to(slot::CONDEMNED, Some(actor.me)).with(slot::DELETED | slot::LOST);
+    let slot = Slot::of(actor.shared, at.index);
+    if slot.cas(state, condemned) {
+        index::remove(actor.shared, slot.id(), at);
+        waits::wake(actor.shared, On::Object(slot.id()));
+    }
+}
+
+/// Looks at every counted object that nobody holds.
+fn look_at_unheld(actor: &Actor<'_>) {
+    for index in 0..alloc::slots_ever(actor.shared) {
+        let state = Slot::of(actor.shared, index).state();
+        let may_go = match state.state() {
+            slot::SEALED => state.has(slot::COUNTED),
+            slot::CONDEMNED => state.has(slot::DELETED),
+            _ => false,
+        };
+        if may_go && !actor.is_held(index) {
+            actor.look(SlotRef { index, generation: state.generation() });
+        }
+    }
+}
+
+/// Reaps `client` if it is attached and its process is gone, or goes on with it if that was begun.
+pub(crate) fn reap_if_dead(actor: Actor<'_>, client: ClientKey) {
+    let word = client::load(actor.shared, client.index.into());
+    if client::generation(word) == client.generation && client::is_dead(actor.shared, client.index.into()) {
+        reap(&actor, client);
+    }
+}

@@ -1,0 +1,242 @@
+//! Slots: one per object, 128 bytes, all of its shared state.
+//!
+//! ```text
+//!                 create                 seal
+//!   FREE -> RESERVED -> CREATING ------------------> SEALED
+//!    ^                     |  abort, death             |  delete / last release of a counted object
+//!    |                     v                           v
+//!    +-- RECLAIMING <--- CONDEMNED <-------------------+
+//!         (g + 1)             `--------> SEALED (a counted object that somebody took meanwhile)
+//! ```
+//!
+//! The *actor* of a transition stands in the same word as the state, so that every transition is
+//! one compare-and-swap and a survivor can tell what a dead process was in the middle of.
+//!
+//! | state | meaning | if its actor dies |
+//! |---|---|---|
+//! | FREE | on the free list | - |
+//! | RESERVED | taken by a creator, not in the index | freed |
+//! | CREATING | in the index, being written (or promised) | aborted |
+//! | SEALED | immutable, gettable; no actor | - |
+//! | CONDEMNED | not gettable; goes when nobody holds it | looked at again |
+//! | RECLAIMING | its actor gives its memory back | finished |
+//!
+//! Invariants:
+//! - ST-7: the generation grows with every return to FREE; whoever names a slot names its generation, too.
+//! - ST-8: only the actor leaves RESERVED, CREATING and RECLAIMING, or the reaper in its place.
+//! - ST-9: SEALED bytes never change and never move while a view pins them.
+
+use crate::id::ObjectId;
+use crate::layout::{
+    S_BLOCK, S_ID, S_LEN, S_LINKED, S_MADE, S_META, S_NESTED, S_NEXT, S_OFFSET, S_PID, S_SHARERS, S_SHARERS_MORE,
+    S_STATE,
+};
+use crate::shared::Shared;
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
+
+pub(crate) const FREE: u64 = 0;
+pub(crate) const RESERVED: u64 = 1;
+pub(crate) const CREATING: u64 = 2;
+pub(crate) const SEALED: u64 = 3;
+pub(crate) const CONDEMNED: u64 = 4;
+pub(crate) const RECLAIMING: u64 = 5;
+
+/// Freed when the last view or hold goes.
+pub(crate) const COUNTED: u64 = 1;
+/// Condemned for good: deleted, aborted or never sealed.
+pub(crate) const DELETED: u64 = 2;
+/// Its reclaim bumps the store's reclaim sequence.
+pub(crate) const NOTIFY: u64 = 4;
+/// Deleted before it was sealed: sealing it condemns it.
+pub(crate) const DELETE_AT_SEAL: u64 = 8;
+/// Never sealed and never will be.
+pub(crate) const LOST: u64 = 16;
+
+/// A slot's state word, taken apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct State(pub(crate) u64);
+
+impl State {
+    pub(crate) const fn new(generation: u32, actor: Option<u16>, flags: u64, state: u64) -> State {
+        let actor = match actor {
+            Some(index) => index as u64 + 1,
+            None => 0,
+        };
+        State((generation as u64) << 32 | actor << 16 | flags << 8 | state)
+    }
+
+    pub(crate) const fn generation(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    pub(crate) const fn state(self) -> u64 {
+        self.0 & 0xff
+    }
+
+    pub(crate) const fn flags(self) -> u64 {
+        (self.0 >> 8) & 0xff
+    }
+
+    pub(crate) const fn has(self, flag: u64) -> bool {
+        self.flags() & flag != 0
+    }
+
+    pub(crate) const fn actor(self) -> Option<u16> {
+        match (self.0 >> 16) & 0xffff {
+            0 => None,
+            actor => Some(actor as u16 - 1),
+        }
+    }
+
+    /// The same object in another state.
+    pub(crate) const fn to(self, state: u64, actor: Option<u16>) -> State {
+        State::new(self.generation(), actor, self.flags(), state)
+    }
+
+    pub(crate) const fn with(self, flag: u64) -> State {
+        State(self.0 | flag << 8)
+    }
+}
+
+/// A slot with its generation: names one object ever (ST-7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct SlotRef {
+    pub(crate) index: u32,
+    pub(crate) generation: u32,
+}
+
+impl SlotRef {
+    /// Packs into the word that stands in a parent's list of children.
+    pub(crate) const fn to_word(self) -> u64 {
+        (self.generation as u64) << 32 | self.index as u64
+    }
+
+    /// Unpacks such a word.
+    pub(crate) const fn from_word(word: u64) -> SlotRef {
+        SlotRef { index: word as u32, generation: (word >> 32) as u32 }
+    }
+}
+
+/// The words of one slot.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Slot<'a> {
+    shared: &'a Shared,
+    at: usize,
+}
+
+impl<'a> Slot<'a> {
+    #[inline]
+    pub(crate) fn of(shared: &'a Shared, index: u32) -> Slot<'a> {
+        Slot { shared, at: shared.layout.slot(index) }
+    }
+
+    #[inline]
+    fn word(&self, field: usize) -> &'a AtomicU64 {
+        self.shared.ctl.u64(self.at + field)
+    }
+
+    fn half(&self, field: usize) -> &'a AtomicU32 {
+        self.shared.ctl.u32(self.at + field)
+    }
+
+    /// Loads the state; what was published with it is visible (SYNC state).
+    #[inline]
+    pub(crate) fn state(&self) -> State {
+        State(self.word(S_STATE).load(Ordering::SeqCst))
+    }
+
+    /// Moves the state by one compare-and-swap (SYNC state).
+    #[inline]
+    pub(crate) fn cas(&self, from: State, to: State) -> bool {
+        self.word(S_STATE).compare_exchange(from.0, to.0, Ordering::SeqCst, Ordering::Relaxed).is_ok()
+    }
+
+    #[inline]
+    pub(crate) fn id(&self) -> ObjectId {
+        ObjectId::from_words([self.word(S_ID).load(Ordering::Relaxed), self.word(S_ID + 8).load(Ordering::Relaxed)])
+    }
+
+    /// Compares the id without assembling it.
+    #[inline]
+    pub(crate) fn is(&self, id: [u64; 2]) -> bool {
+        self.word(S_ID).load(Ordering::Relaxed) == id[0] && self.word(S_ID + 8).load(Ordering::Relaxed) == id[1]
+    }
+
+    #[inline]
+    pub(crate) fn offset(&self) -> usize {
+        self.word(S_OFFSET).load(Ordering::Relaxed) as usize
+    }
+
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.word(S_LEN).load(Ordering::Relaxed) as usize
+    }
+
+    #[inline]
+    pub(crate) fn meta_len(&self) -> usize {
+        (self.word(S_META).load(Ordering::Relaxed) & 0xffff_ffff) as usize
+    }
+
+    pub(crate) fn children(&self) -> usize {
+        (self.word(S_META).load(Ordering::Relaxed) >> 32) as usize
+    }
+
+    pub(crate) fn made(&self) -> u64 {
+        self.word(S_MADE).load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.half(S_PID).load(Ordering::Relaxed)
+    }
+
+    /// Writes everything that identifies a new object; only while the slot is RESERVED by the caller.
+    pub(crate) fn describe(&self, id: ObjectId, made: u64, pid: u32) {
+        let words = id.to_words();
+        self.word(S_ID).store(words[0], Ordering::Relaxed);
+        self.word(S_ID + 8).store(words[1], Ordering::Relaxed);
+        self.word(S_NESTED).store(0, Ordering::Relaxed);
+        self.word(S_LINKED).store(0, Ordering::Relaxed);
+        self.word(S_MADE).store(made, Ordering::Relaxed);
+        self.half(S_PID).store(pid, Ordering::Relaxed);
+        self.size(0, 0, 0, 0);
+        self.word(S_SHARERS).store(0, Ordering::Relaxed);
+        for word in 0..3 {
+            self.word(S_SHARERS_MORE + 8 * word).store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Writes place and sizes; only by the creator before the seal.
+    pub(crate) fn size(&self, offset: usize, len: usize, meta_len: usize, children: usize) {
+        self.word(S_OFFSET).store(offset as u64, Ordering::Relaxed);
+        self.word(S_LEN).store(len as u64, Ordering::Relaxed);
+        self.word(S_META).store((children as u64) << 32 | meta_len as u64, Ordering::Relaxed);
+    }
+
+    /// The allocator's truth about the slot's memory (alloc.rs).
+    #[inline]
+    pub(crate) fn block(&self) -> &'a AtomicU64 {
+        self.word(S_BLOCK)
+    }
+
+    /// The link of the free list, index + 1.
+    pub(crate) fn next(&self) -> &'a AtomicU32 {
+        self.half(S_NEXT)
+    }
+
+    /// How many sealed objects contain this one.
+    #[inline]
+    pub(crate) fn nested(&self) -> &'a AtomicU64 {
+        self.word(S_NESTED)
+    }
+
+    /// 1 while this object's children are counted in their nested words.
+    pub(crate) fn linked(&self) -> &'a AtomicU64 {
+        self.word(S_LINKED)
+    }
+
+    /// One word of the set of clients that ever held the object.
+    #[inline]
+    pub(crate) fn sharers(&self, word: usize) -> &'a AtomicU64 {
+        if word == 0 { self.word(S_SHARERS) } else { self.word(S_SHARERS_MORE + 8 * ((word - 1) % 3)) }
+    }
+}

@@ -1,0 +1,11 @@
+//! The one room that talks to the kernel.
+//!
+//! Everything else in the crate is protocol over words and knows no system call. What is safe in
+//! rustix is used from there; what it lacks is here, one call a function.
+
+pub(crate) mod clock;
+pub(crate) mod futex;
+pub(crate) mod memory;
+pub(crate) mod process;
+pub(crate) mod random;
+pub(crate) mod socket;

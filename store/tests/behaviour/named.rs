@@ -1,0 +1,30 @@
+//! Segments with a name.
+
+use std::path::PathBuf;
+
+use mobula_store::{Segment, Store, StoreOptions};
+
+use crate::id;
+
+#[test]
+fn a_named_store_is_found_by_name_and_its_name_goes_with_it() {
+    let name = format!("mobula-test-{}", std::process::id());
+    let options = || StoreOptions::new(1 << 20).segment(Segment::Named(name.clone()));
+    let shm = PathBuf::from("/dev/shm").join(&name);
+    let store = Store::create(options()).unwrap();
+    assert_eq!(store.address(), format!("name:{name}"));
+    assert!(shm.exists());
+    let other = Store::attach(format!("name:{name}")).unwrap();
+    store.put(id(1), b"by name").unwrap();
+    assert_eq!(&other.get(id(1), None).unwrap()[..], b"by name");
+    assert!(Store::create(options()).unwrap_err().is_address_in_use());
+    drop((store, other));
+    assert!(!shm.exists());
+    std::fs::write(&shm, "left over by a killed process").unwrap();
+    drop(Store::create(options()).unwrap());
+    assert!(!shm.exists());
+    for bad in ["", "a/b", ".hidden", "with space"] {
+        let options = StoreOptions::new(1 << 20).segment(Segment::Named(bad.to_owned()));
+        assert!(Store::create(options).unwrap_err().is_invalid_argument());
+    }
+}

@@ -1,0 +1,96 @@
+//! SIGKILL between any two instructions: a child is single-stepped through one operation and killed
+//! after k instructions, for many k; then the survivor's store must be whole.
+//!
+//! ```text
+//!   parent: store, objects         child (this binary again)
+//!     spawn --------------------->   attach, prepare
+//!                                    ptrace(TRACEME), raise(SIGSTOP)
+//!     single-step k times            the operation ...
+//!     SIGKILL, wait, reap            dead between two instructions
+//!     check(), nothing lost, nothing left
+//! ```
+//!
+//! By default the steps are sampled (`MOBULA_STEPS` points an operation, default 12); with
+//! `MOBULA_STEPS=all` every instruction of every operation is a place to die. This binary has no
+//! test harness because the child must be single-threaded when it is traced.
+
+#![allow(unsafe_code, clippy::print_stdout, missing_docs)]
+
+mod operations;
+mod trace;
+
+use mobula_store::{Store, StoreOptions};
+use operations::Operation;
+use trace::Stepped;
+
+const OPERATION: &str = "MOBULA_STEPPED_OPERATION";
+const ADDRESS: &str = "MOBULA_STEPPED_ADDRESS";
+
+fn main() {
+    if let (Ok(name), Ok(address)) = (std::env::var(OPERATION), std::env::var(ADDRESS)) {
+        let operation = operations::all().into_iter().find(|o| o.name == name).expect("a known operation");
+        let store = Store::attach(address).expect("the parent's store");
+        (operation.child)(&store);
+        // Reached only if the parent lets the operation finish. Exit without destructors: a death, too.
+        trace::exit_now();
+    }
+    if std::env::args().any(|arg| arg == "--list") {
+        return;
+    }
+    let filter: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let points = std::env::var("MOBULA_STEPS").unwrap_or_else(|_| "12".to_owned());
+    let mut passed = 0;
+    for operation in operations::all() {
+        if filter.is_empty() || filter.iter().any(|f| operation.name.contains(f.as_str())) {
+            let (steps, killed) = run(&operation, &points);
+            println!("test stepped::{} ... ok ({steps} instructions, killed at {killed})", operation.name);
+            passed += 1;
+        }
+    }
+    println!("\n{passed} passed, 0 failed");
+}
+
+/// Kills the child at sampled points of one operation; panics at the first broken promise.
+fn run(operation: &Operation, points: &str) -> (usize, usize) {
+    let total = {
+        let store = store();
+        (operation.before)(&store);
+        let mut child = Stepped::start(operation.name, &store);
+        let steps = child.step_to_end();
+        child.kill();
+        after(operation, &store, steps);
+        steps
+    };
+    let stride = match points.parse::<usize>() {
+        Ok(points) => (total / points.max(1)).max(1),
+        Err(_) => 1,
+    };
+    let mut killed = 0;
+    for start in (0..=total).step_by(stride) {
+        // Moves on within the stride, so that a loop in the code is not always met at the same place.
+        let k = start + killed * 7 % stride;
+        let store = store();
+        (operation.before)(&store);
+        let mut child = Stepped::start(operation.name, &store);
+        child.step(k);
+        child.kill();
+        after(operation, &store, k);
+        killed += 1;
+    }
+    (total, killed)
+}
+
+fn store() -> Store {
+    Store::create(StoreOptions::new(4 << 20).max_objects(256).max_clients(8)).expect("a store")
+}
+
+/// What must hold after a death at instruction `k`.
+fn after(operation: &Operation, store: &Store, k: usize) {
+    let context = |what: &str| format!("{} killed after {k} instructions: {what}", operation.name);
+    trace::eventually(&context("the dead client's place is not free"), || store.stats().clients == 1);
+    store.check().unwrap_or_else(|e| panic!("{}", context(&e.to_string())));
+    (operation.after)(store, &context);
+    let empty = || (store.stats().objects, store.stats().used_bytes) == (0, 0);
+    trace::eventually(&context("objects or bytes are left"), empty);
+    store.check().unwrap_or_else(|e| panic!("{}", context(&e.to_string())));
+}
