@@ -1,0 +1,409 @@
+//! The directory of actors: who created them, where they run, who wants to know, what they died of.
+//!
+//! ```text
+//!   CreateActor --> Waiting --resources--> Granted --process--> Placed --process ends--> dead
+//!                      |                      |                   ^
+//!                      +-- last handle, kill, owner's end --------+--> dead
+//! ```
+//!
+//! An actor's life is a zero-length object of the same id, and its strong handles are that object's
+//! holds: when the object is gone, so is the last handle. A process may know an actor before the node
+//! does, since its creator sends `CreateActor` only when the arguments are there; whoever asks in the
+//! meantime is remembered in `early`.
+//!
+//! The dead are remembered for those that ask late, the last [`MOST_DEAD`] of them. An actor beyond
+//! that, or one that never was, is answered with a creation failure that says so.
+
+use mobula_store::ObjectHold;
+
+use super::outlet::Position;
+use super::state::State;
+use super::workers::{Duty, Purpose};
+use crate::death::{ActorDeath, DeathCause};
+use crate::ids::{ActorId, ProcessId};
+use crate::protocol::{ActorSpec, Answer, RegistryKey, ToProcess};
+use crate::resources::{Demand, Grant};
+
+/// How many dead actors are remembered.
+const MOST_DEAD: usize = 10_000;
+
+/// Where an actor is.
+#[derive(Debug)]
+enum Place {
+    /// Nowhere: it waits for resources.
+    Waiting,
+    /// It has its resources; `worker` is the process that was started for it alone, if there is one.
+    Granted { grant: Grant, worker: Option<u64> },
+    /// In a process.
+    Placed { grant: Grant, worker: u64, position: Position },
+}
+
+/// An actor that is not dead.
+pub(super) struct Actor {
+    /// Given out when it is placed.
+    spec: Option<Box<ActorSpec>>,
+    class: RegistryKey,
+    class_name: String,
+    demand: Demand,
+    env: Vec<(String, String)>,
+    owner: ProcessId,
+    /// Each process once.
+    watchers: Vec<ProcessId>,
+    place: Place,
+    /// Keeps the arguments' objects until the constructor has run.
+    holds: Vec<ObjectHold>,
+    /// Who waits for its end.
+    kills: Vec<(ProcessId, u64)>,
+    /// What its process says that it ends of.
+    outcome: Option<DeathCause>,
+    end_sent: bool,
+}
+
+/// An actor that is known before it is created.
+#[derive(Default)]
+pub(super) struct Early {
+    owner: Option<ProcessId>,
+    class_name: String,
+    watchers: Vec<ProcessId>,
+}
+
+impl Actor {
+    /// Returns the variables and GPUs that its own process is started with.
+    pub(super) fn needs(&self) -> (Vec<(String, String)>, Vec<u32>) {
+        let gpu_ids = match &self.place {
+            Place::Granted { grant, .. } => grant.gpu_ids().collect(),
+            _ => Vec::new(),
+        };
+        (self.env.clone(), gpu_ids)
+    }
+
+    /// True if it cannot take a pool worker.
+    pub(super) fn is_dedicated(&self) -> bool {
+        self.demand.has_gpus() || !self.env.is_empty()
+    }
+
+    pub(super) fn launching(&mut self, number: u64) {
+        if let Place::Granted { worker, .. } = &mut self.place {
+            *worker = Some(number);
+        }
+    }
+
+    pub(super) fn demand(&self) -> &Demand {
+        &self.demand
+    }
+
+    pub(super) fn granted(&mut self, grant: Grant) {
+        self.place = Place::Granted { grant, worker: None };
+    }
+
+    fn process(&self) -> Option<u64> {
+        match self.place {
+            Place::Waiting => None,
+            Place::Granted { worker, .. } => worker,
+            Place::Placed { worker, .. } => Some(worker),
+        }
+    }
+}
+
+fn add(watchers: &mut Vec<ProcessId>, process: ProcessId) {
+    if !watchers.contains(&process) {
+        watchers.push(process);
+    }
+}
+
+impl State {
+    pub(super) fn expect_actor(&mut self, process: ProcessId, id: ActorId, class_name: String) {
+        if !self.actors.contains_key(&id) && !self.dead.contains_key(&id) {
+            let early = self.early.entry(id).or_default();
+            early.owner = Some(process);
+            early.class_name = class_name;
+        }
+    }
+
+    pub(super) fn create_actor(&mut self, process: ProcessId, spec: ActorSpec) {
+        let id = spec.actor;
+        if self.dead.contains_key(&id) || self.actors.contains_key(&id) {
+            return self.watch_actor(process, id);
+        }
+        let mut watchers = self.early.remove(&id).unwrap_or_default().watchers;
+        add(&mut watchers, process);
+        // Those that are gone already will show when the constructor's arguments are read.
+        let holds = spec.args.ids.iter().filter_map(|&object| self.parts.store.hold(object).ok()).collect();
+        let infeasible = self.parts.pool.infeasible(&spec.demand);
+        let missing = self.missing_in_workers(&spec.class);
+        self.actors.insert(
+            id,
+            Actor {
+                class: spec.class.clone(),
+                class_name: spec.class_name.clone(),
+                demand: spec.demand.clone(),
+                env: spec.env.clone(),
+                spec: Some(Box::new(spec)),
+                owner: process,
+                watchers,
+                place: Place::Waiting,
+                holds,
+                kills: Vec::new(),
+                outcome: None,
+                end_sent: false,
+            },
+        );
+        if let Some(message) = infeasible.or(missing) {
+            self.actor_down(id, DeathCause::CreationFailed(message));
+        } else if !self.parts.store.exists(id.object()) {
+            self.actor_down(id, DeathCause::OutOfScope);
+        } else {
+            self.waiting.push_back(id);
+        }
+    }
+
+    /// Makes worker `number` the process of an actor that has its resources.
+    pub(super) fn seat_actor(&mut self, id: ActorId, number: u64) {
+        let Some(worker) = self.workers.get_mut(&number) else {
+            return;
+        };
+        let process = worker.process;
+        let client = self.processes.get(&process).and_then(|entry| entry.client);
+        let Some((actor, client)) = self.actors.get_mut(&id).zip(client) else {
+            // Its work is gone, and nothing else may run in it.
+            return self.end_worker(number, DeathCause::OutOfScope);
+        };
+        let pid = worker.pid;
+        let place = std::mem::replace(&mut actor.place, Place::Waiting);
+        let (Place::Granted { grant, .. }, Some(spec)) = (place, actor.spec.take()) else {
+            return self.end_worker(number, DeathCause::OutOfScope);
+        };
+        worker.duty = Duty::Actor(id);
+        worker.label.set(&actor.class_name);
+        let granted = grant.describe();
+        let class = actor.class.clone();
+        let watchers = actor.watchers.clone();
+        actor.place = Place::Placed { grant, worker: number, position: Position::default() };
+        let missing = self.missing_in_workers(&class);
+        if let Some(message) = missing {
+            if let Some(actor) = self.actors.get_mut(&id) {
+                actor.outcome = Some(DeathCause::CreationFailed(message));
+            }
+            return self.kill_worker(number);
+        }
+        let sent = self.send(process, ToProcess::StartActor { spec: *spec, granted });
+        if let Some(Actor { place: Place::Placed { position, .. }, .. }) = self.actors.get_mut(&id) {
+            *position = sent;
+        }
+        for watcher in watchers {
+            self.send(watcher, ToProcess::ActorUp { actor: id, class: class.clone(), client, pid, incarnation: 1 });
+        }
+    }
+
+    pub(super) fn watch_actor(&mut self, process: ProcessId, id: ActorId) {
+        if let Some(death) = self.dead.get(&id) {
+            let death = death.clone();
+            self.send(process, ToProcess::ActorDown(death));
+        } else if let Some(actor) = self.actors.get_mut(&id) {
+            add(&mut actor.watchers, process);
+            let class = actor.class.clone();
+            let Place::Placed { worker, .. } = actor.place else {
+                return;
+            };
+            let place = self
+                .workers
+                .get(&worker)
+                .and_then(|worker| Some((self.processes.get(&worker.process)?.client?, worker.pid)));
+            if let Some((client, pid)) = place {
+                self.send(process, ToProcess::ActorUp { actor: id, class, client, pid, incarnation: 1 });
+            }
+        } else if self.early.contains_key(&id) || self.parts.store.exists(id.object()) {
+            add(&mut self.early.entry(id).or_default().watchers, process);
+        } else {
+            let cause =
+                DeathCause::CreationFailed("the node does not know it: it never was, or died long ago".to_owned());
+            let death = ActorDeath { actor: id, class: String::new(), pid: 0, cause };
+            self.send(process, ToProcess::ActorDown(death));
+        }
+    }
+
+    pub(super) fn kill_actor(&mut self, process: ProcessId, id: ActorId, request: u64) {
+        let answer = if let Some(actor) = self.actors.get_mut(&id) {
+            actor.kills.push((process, request));
+            match actor.process() {
+                Some(worker) => self.end_worker(worker, DeathCause::Killed),
+                None => self.actor_down(id, DeathCause::Killed),
+            }
+            return;
+        } else if let Some(early) = self.early.remove(&id) {
+            self.mourn(id, early.class_name, 0, DeathCause::Killed, &early.watchers);
+            Answer::Done
+        } else if self.dead.contains_key(&id) {
+            Answer::Done
+        } else {
+            Answer::NotFound
+        };
+        self.send(process, ToProcess::Reply { request, answer });
+    }
+
+    /// Returns an actor if `process` is the one that it runs in.
+    fn actor_in(&mut self, process: ProcessId, id: ActorId) -> Option<&mut Actor> {
+        let actor = self.actors.get_mut(&id)?;
+        let Place::Placed { worker, .. } = actor.place else {
+            return None;
+        };
+        (self.workers.get(&worker)?.process == process).then_some(actor)
+    }
+
+    pub(super) fn actor_started(&mut self, process: ProcessId, id: ActorId) {
+        let Some(actor) = self.actor_in(process, id) else {
+            return;
+        };
+        actor.holds.clear();
+        if let Place::Placed { position, .. } = actor.place
+            && let Some(entry) = self.processes.get_mut(&process)
+        {
+            entry.outlet.proved(position);
+        }
+    }
+
+    pub(super) fn actor_failed(&mut self, process: ProcessId, id: ActorId, message: String) {
+        if let Some(actor) = self.actor_in(process, id) {
+            actor.outcome.get_or_insert(DeathCause::CreationFailed(message));
+        }
+    }
+
+    pub(super) fn actor_ended(&mut self, process: ProcessId, id: ActorId, exited: bool) {
+        if let Some(actor) = self.actor_in(process, id) {
+            let cause = if exited { DeathCause::Exited } else { DeathCause::OutOfScope };
+            actor.outcome.get_or_insert(cause);
+        }
+    }
+
+    /// The actor's process is gone and reaped.
+    pub(super) fn actor_gone(&mut self, id: ActorId, pid: u32, status: &str, ending: Option<DeathCause>) {
+        let Some(actor) = self.actors.get_mut(&id) else {
+            return;
+        };
+        let cause = ending
+            .or_else(|| actor.outcome.take())
+            .unwrap_or_else(|| DeathCause::Crashed { status: status.to_owned() });
+        self.bury_actor(id, pid, cause);
+    }
+
+    /// Ends an actor that has no process.
+    pub(super) fn actor_down(&mut self, id: ActorId, cause: DeathCause) {
+        self.bury_actor(id, 0, cause);
+    }
+
+    fn bury_actor(&mut self, id: ActorId, pid: u32, cause: DeathCause) {
+        let Some(actor) = self.actors.remove(&id) else {
+            return;
+        };
+        match actor.place {
+            Place::Waiting => self.waiting.retain(|&other| other != id),
+            Place::Granted { grant, .. } => {
+                self.seats.retain(|&other| other != id);
+                self.launches.retain(|&other| other != Purpose::Actor(id));
+                self.parts.pool.give_back(grant);
+            }
+            Place::Placed { grant, .. } => self.parts.pool.give_back(grant),
+        }
+        self.mourn(id, actor.class_name, pid, cause, &actor.watchers);
+        for (process, request) in actor.kills {
+            self.send(process, ToProcess::Reply { request, answer: Answer::Done });
+        }
+    }
+
+    /// Tells an actor's death and remembers it.
+    fn mourn(&mut self, id: ActorId, class: String, pid: u32, cause: DeathCause, watchers: &[ProcessId]) {
+        let death = ActorDeath { actor: id, class, pid, cause };
+        for &watcher in watchers {
+            self.send(watcher, ToProcess::ActorDown(death.clone()));
+        }
+        self.dead.insert(id, death);
+        self.dead_order.push_back(id);
+        if self.dead_order.len() > MOST_DEAD
+            && let Some(oldest) = self.dead_order.pop_front()
+        {
+            self.dead.remove(&oldest);
+        }
+    }
+
+    /// Looks for actors whose last strong handle is gone.
+    pub(super) fn check_lives(&mut self) {
+        let store = &self.parts.store;
+        let gone: Vec<_> = self.actors.keys().copied().filter(|id| !store.exists(id.object())).collect();
+        let early: Vec<_> = self.early.keys().copied().filter(|id| !store.exists(id.object())).collect();
+        for id in gone {
+            let Some(actor) = self.actors.get_mut(&id) else {
+                continue;
+            };
+            match actor.place {
+                Place::Placed { worker, .. } => {
+                    if !std::mem::replace(&mut actor.end_sent, true)
+                        && let Some(worker) = self.workers.get(&worker)
+                    {
+                        let process = worker.process;
+                        self.send(process, ToProcess::EndActor(id));
+                    }
+                }
+                Place::Granted { worker: Some(worker), .. } => self.end_worker(worker, DeathCause::OutOfScope),
+                Place::Waiting | Place::Granted { worker: None, .. } => {
+                    self.actor_down(id, DeathCause::OutOfScope);
+                }
+            }
+        }
+        for id in early {
+            if let Some(early) = self.early.remove(&id) {
+                self.mourn(id, early.class_name, 0, DeathCause::OutOfScope, &early.watchers);
+            }
+        }
+    }
+
+    /// A process is gone: what it owned ends, and it watches nothing any more.
+    pub(super) fn owner_died(&mut self, process: ProcessId) {
+        for actor in self.actors.values_mut() {
+            actor.watchers.retain(|&watcher| watcher != process);
+        }
+        for early in self.early.values_mut() {
+            early.watchers.retain(|&watcher| watcher != process);
+        }
+        let expected: Vec<_> =
+            self.early.iter().filter(|(_, early)| early.owner == Some(process)).map(|(&id, _)| id).collect();
+        for id in expected {
+            if let Some(early) = self.early.remove(&id) {
+                self.mourn(id, early.class_name, 0, DeathCause::OwnerDied, &early.watchers);
+            }
+        }
+        self.end_owned(process);
+    }
+
+    /// Ends everything that a process owns.
+    pub(super) fn end_owned(&mut self, process: ProcessId) {
+        let owned: Vec<_> = self.actors.iter().filter(|(_, actor)| actor.owner == process).map(|(&id, _)| id).collect();
+        for id in owned {
+            match self.actors.get(&id).and_then(Actor::process) {
+                Some(worker) => self.end_worker_if_alive(worker, DeathCause::OwnerDied),
+                None => self.actor_down(id, DeathCause::OwnerDied),
+            }
+        }
+        self.end_owned_tasks(process);
+    }
+
+    /// Ends a worker for a reason that must not cover up a stronger one.
+    fn end_worker_if_alive(&mut self, number: u64, cause: DeathCause) {
+        if self.workers.get(&number).is_some_and(|worker| !worker.is_doomed()) {
+            self.end_worker(number, cause);
+        }
+    }
+
+    /// Gives everything that `from` owns to `to`.
+    pub(super) fn inherit(&mut self, from: ProcessId, to: ProcessId) {
+        if !self.processes.contains_key(&to) {
+            return self.end_owned(from);
+        }
+        for actor in self.actors.values_mut().filter(|actor| actor.owner == from) {
+            actor.owner = to;
+        }
+        for early in self.early.values_mut().filter(|early| early.owner == Some(from)) {
+            early.owner = Some(to);
+        }
+        self.inherit_tasks(from, to);
+    }
+}

@@ -1,0 +1,318 @@
+//! The control protocol between the node and its processes.
+//!
+//! ```text
+//!   process                                   node
+//!     | -- name of a one-shot server ---------> |   over the inherited descriptor (worker) or the control socket (driver)
+//!     | <------------- Welcome{..} ------------ |   first ipc-channel message; carries both directions of the link
+//!     | -- Ready{client, registry} -----------> |   after attaching the store
+//!     | <------------- Refused / work --------- |
+//! ```
+//!
+//! Every message travels in an [`Envelope`] whose first byte is [`PROTOCOL`]: postcard is not
+//! self-describing, so a peer of another version must be recognised before its body is decoded.
+//! The control plane introduces processes to each other; calls themselves go from caller to callee
+//! through shared-memory rings and never pass here. Results of tasks go from the worker straight
+//! to the caller, too.
+
+use std::path::PathBuf;
+
+use ipc_channel::ipc::{IpcReceiver, IpcSender};
+use mobula_store::{ClientKey, ObjectId};
+use serde::{Deserialize, Serialize};
+
+use crate::death::{ActorDeath, LostTask};
+use crate::ids::{ActorId, ProcessId, TaskId};
+use crate::resources::Demand;
+
+/// The version of this protocol; the first byte of every message.
+pub const PROTOCOL: u8 = 1;
+
+/// Wraps a message body in the protocol's version byte.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Envelope<T> {
+    /// Always [`PROTOCOL`] for messages of this version.
+    pub version: u8,
+    /// The message.
+    pub body: T,
+}
+
+impl<T> Envelope<T> {
+    /// Wraps `body` for sending.
+    pub fn new(body: T) -> Self {
+        Envelope { version: PROTOCOL, body }
+    }
+}
+
+/// A message to the node with the process that sends it.
+pub type FromProcess = Envelope<(ProcessId, ToNode)>;
+
+/// Introduces the node to a process that has just joined.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Welcome {
+    /// The id by which the node knows the process.
+    pub process: ProcessId,
+    /// The node's id in hex.
+    pub node_id: String,
+    /// The pid of the process that holds the node.
+    pub node_pid: u32,
+    /// The folder of this session: sockets and logs.
+    pub session_dir: PathBuf,
+    /// Where further drivers join.
+    pub control_address: String,
+    /// Where the store is attached.
+    pub store_address: String,
+    /// The namespace of the driver that this process works for.
+    pub namespace: String,
+    /// The hash of the registry of the driver that this process works for; zero in a driver.
+    pub registry_hash: u64,
+    /// True if the process runs the same executable file as its driver: then the registries must agree.
+    pub same_executable: bool,
+    /// The number of GPUs in the node's totals.
+    pub num_gpus: f64,
+    /// Where the process receives.
+    pub inbox: IpcReceiver<Envelope<ToProcess>>,
+    /// Where the process sends.
+    pub node: IpcSender<FromProcess>,
+}
+
+/// Names a function or class of the registry and fixes its signature.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RegistryKey {
+    /// Package, version and type name: `package version::path::Type`.
+    pub name: String,
+    /// The hash of its remote signatures.
+    pub signature: u64,
+}
+
+/// Encoded arguments and the ids of the objects that they hold.
+///
+/// Opaque to the node. The sender keeps its holds of `ids` until the call is answered.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Payload {
+    /// The encoded arguments.
+    #[serde(with = "serde_bytes_vec")]
+    pub bytes: Vec<u8>,
+    /// Every object that the arguments refer to.
+    pub ids: Vec<ObjectId>,
+}
+
+/// Describes an actor that is to be created.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ActorSpec {
+    /// The new actor's id; also the id of the zero-length counted object that is its life.
+    pub actor: ActorId,
+    /// The class in the registry.
+    pub class: RegistryKey,
+    /// The class as people call it.
+    pub class_name: String,
+    /// The constructor's arguments.
+    pub args: Payload,
+    /// What it holds for life.
+    pub demand: Demand,
+    /// Environment variables for its process; a non-empty list needs a fresh process.
+    pub env: Vec<(String, String)>,
+    /// The options as given, encoded by the worker crate for its own use on the other side.
+    pub options: Vec<u8>,
+}
+
+/// Describes a task.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TaskSpec {
+    /// The task's id.
+    pub task: TaskId,
+    /// The caller's store client: results go to it through a ring.
+    pub caller: ClientKey,
+    /// The caller's number of this call.
+    pub call: u64,
+    /// The function in the registry.
+    pub function: RegistryKey,
+    /// The function as people call it.
+    pub function_name: String,
+    /// The arguments.
+    pub args: Payload,
+    /// What it holds while it runs.
+    pub demand: Demand,
+    /// How many tasks deep it was submitted: 0 by a driver or an actor that no task called.
+    pub depth: u32,
+    /// How many results the caller expects.
+    pub num_returns: u8,
+    /// Environment variables; a non-empty list needs a fresh process.
+    pub env: Vec<(String, String)>,
+}
+
+/// What was given to a task or actor out of the node's resources.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Granted {
+    /// The ids of the GPUs, ascending.
+    pub gpu_ids: Vec<u32>,
+    /// Every resource with its amount, as `assigned_resources` reports it.
+    pub amounts: Vec<(String, f64)>,
+}
+
+/// What a process tells the node.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum ToNode {
+    /// The process has attached the store and can take work.
+    Ready {
+        /// Its pid.
+        pid: u32,
+        /// Its client of the store.
+        client: ClientKey,
+        /// The hash over its whole registry.
+        registry_hash: u64,
+        /// The entries, sent by drivers always and by workers if the hash differs from the driver's.
+        registry: Vec<RegistryKey>,
+    },
+    /// I shall create this actor later, when its arguments are there; sent before its handle leaves me.
+    ///
+    /// Optional: it lets those who watch the actor meanwhile hear of it if I die before.
+    ExpectActor {
+        /// Which one.
+        actor: ActorId,
+        /// Its class as people call it.
+        class_name: String,
+    },
+    /// Create an actor; the sender becomes its owner and a watcher of it.
+    CreateActor(ActorSpec),
+    /// Submit a task; the sender becomes its owner.
+    SubmitTask(TaskSpec),
+    /// Tell me where this actor is, now and whenever that changes.
+    WatchActor(ActorId),
+    /// Kill an actor now; answered by `ToProcess::Reply` when it is gone and reaped.
+    KillActor {
+        /// Which one.
+        actor: ActorId,
+        /// The number to answer with.
+        request: u64,
+    },
+    /// A worker has run the constructor of its actor.
+    ActorStarted {
+        /// Which one.
+        actor: ActorId,
+    },
+    /// The constructor returned an error or panicked; the worker exits.
+    ActorFailed {
+        /// Which one.
+        actor: ActorId,
+        /// The message for `CreationFailed`.
+        message: String,
+    },
+    /// The actor ends by itself: `exit_actor`, or everything was run after `EndActor`; the worker exits.
+    ActorEnded {
+        /// Which one.
+        actor: ActorId,
+        /// True for `exit_actor`.
+        exited: bool,
+    },
+    /// The worker has run the task and sent its results to the caller.
+    TaskFinished(TaskId),
+    /// The task's thread waits for other work and lends its CPUs.
+    Blocked(TaskId),
+    /// The task's thread goes on.
+    Unblocked(TaskId),
+    /// Asks for the resource maps; answered by `ToProcess::Reply`.
+    Resources {
+        /// The number to answer with.
+        request: u64,
+    },
+}
+
+/// What the node tells a process.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum ToProcess {
+    /// The process may not join: the message says why. A worker prints it and exits.
+    Refused(String),
+    /// Become the process of this actor (pool worker with nothing else to do).
+    StartActor {
+        /// The actor.
+        spec: ActorSpec,
+        /// What it holds.
+        granted: Granted,
+    },
+    /// The last strong handle is gone: run what is queued, then end.
+    EndActor(ActorId),
+    /// Run a task.
+    RunTask {
+        /// The task.
+        spec: TaskSpec,
+        /// What it holds.
+        granted: Granted,
+        /// True: run it on a fresh thread beside the blocked task of this worker.
+        nested: bool,
+    },
+    /// The actor runs in this process (its constructor may still be running).
+    ActorUp {
+        /// The actor.
+        actor: ActorId,
+        /// Its class, for checks and messages.
+        class: RegistryKey,
+        /// The process's client of the store.
+        client: ClientKey,
+        /// Its pid.
+        pid: u32,
+        /// Counts the processes that this actor has had, from 1.
+        incarnation: u32,
+    },
+    /// The actor is dead for good. Sent once to each watcher, also to those that ask afterwards.
+    ActorDown(ActorDeath),
+    /// A submitted task will never answer.
+    TaskLost {
+        /// The caller's number of the call.
+        call: u64,
+        /// Why.
+        reason: LostTask,
+    },
+    /// A process has ended and its client of the store has been reaped; sent to everybody.
+    ProcessGone(ClientKey),
+    /// Answers a request.
+    Reply {
+        /// The number of the request.
+        request: u64,
+        /// The answer.
+        answer: Answer,
+    },
+    /// The process has run the one task that it was started for: deliver what is under way (frames in
+    /// outboxes, holds not yet taken over), then exit. Results of ended processes stay readable.
+    Retire,
+    /// The runtime ends: exit at once.
+    Shutdown,
+}
+
+/// An answer to a request.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Answer {
+    /// It is done.
+    Done,
+    /// There is no such thing.
+    NotFound,
+    /// The resource maps: name, total, available.
+    Resources(Vec<(String, f64, f64)>),
+}
+
+mod serde_bytes_vec {
+    //! Encodes a byte vector as bytes and not as a sequence of integers.
+
+    use serde::de::{self, Deserializer, Visitor};
+    use serde::ser::Serializer;
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(bytes)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        struct Bytes;
+        impl Visitor<'_> for Bytes {
+            type Value = Vec<u8>;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("bytes")
+            }
+            fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
+                Ok(bytes.to_vec())
+            }
+            fn visit_byte_buf<E: de::Error>(self, bytes: Vec<u8>) -> Result<Vec<u8>, E> {
+                Ok(bytes)
+            }
+        }
+        deserializer.deserialize_byte_buf(Bytes)
+    }
+}

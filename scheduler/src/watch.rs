@@ -1,0 +1,260 @@
+//! The threads that wait for descriptors on behalf of the node.
+//!
+//! A [`Poller`] is an epoll set with a mailbox: other threads post commands, its own thread sleeps
+//! until a descriptor or a command is there. Two run in a node:
+//!
+//! - `mobula-watch` (here): the pidfds of workers and their bootstrap sockets. It turns readiness
+//!   into events for the loop and does nothing that could block, so a death is always heard of.
+//! - `mobula-logs` ([`crate::logs`]): the workers' output. It prints, so it may be held up.
+//!
+//! SC-8: no descriptor is polled on a timer; a node in which nothing happens sleeps.
+
+use std::collections::HashMap;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use crossbeam::channel::{Receiver, Sender, TryRecvError, unbounded};
+use rustix::event::{EventfdFlags, epoll, eventfd};
+
+use crate::bootstrap::{ADMIT, Hello, HelloReader, REFUSE};
+use crate::sys;
+use crate::trace::tell;
+
+/// The key of the poller's own wake-up descriptor.
+const WAKE: u64 = u64::MAX;
+
+/// How many ready descriptors are taken at once.
+const BATCH: usize = 64;
+
+/// An epoll set with a mailbox; lives on one thread.
+#[derive(Debug)]
+pub(crate) struct Poller<C> {
+    epoll: OwnedFd,
+    wake: Arc<OwnedFd>,
+    commands: Receiver<C>,
+}
+
+/// Posts commands to a [`Poller`].
+#[derive(Debug)]
+pub(crate) struct Poster<C> {
+    wake: Arc<OwnedFd>,
+    commands: Sender<C>,
+}
+
+impl<C> Clone for Poster<C> {
+    fn clone(&self) -> Self {
+        Poster { wake: Arc::clone(&self.wake), commands: self.commands.clone() }
+    }
+}
+
+impl<C> Poster<C> {
+    /// Posts a command; one that comes after the poller's end is dropped.
+    pub(crate) fn post(&self, command: C) {
+        if self.commands.send(command).is_ok() {
+            // A full counter is readable, which is all that is needed.
+            let _ = rustix::io::write(&*self.wake, &[1, 0, 0, 0, 0, 0, 0, 0]);
+        }
+    }
+}
+
+impl<C> Poller<C> {
+    pub(crate) fn new() -> io::Result<(Poller<C>, Poster<C>)> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        epoll::add(&epoll, &*wake, epoll::EventData::new_u64(WAKE), epoll::EventFlags::IN)?;
+        let (sender, commands) = unbounded();
+        let poster = Poster { wake: Arc::clone(&wake), commands: sender };
+        Ok((Poller { epoll, wake, commands }, poster))
+    }
+
+    pub(crate) fn add(&self, source: impl AsFd, key: u64) -> io::Result<()> {
+        Ok(epoll::add(&self.epoll, source, epoll::EventData::new_u64(key), epoll::EventFlags::IN)?)
+    }
+
+    pub(crate) fn remove(&self, source: impl AsFd) {
+        // A descriptor that was never added needs no removal.
+        let _ = epoll::delete(&self.epoll, source);
+    }
+
+    /// Sleeps until something is there; `ready` gets the keys of readable descriptors.
+    pub(crate) fn wait(&self, ready: &mut Vec<u64>) {
+        ready.clear();
+        let mut events = Vec::with_capacity(BATCH);
+        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            // Only a descriptor that is no epoll set can fail otherwise, and this one is ours.
+            Err(error) => tell!(Error, error, %error, "waiting for descriptors failed"),
+        }
+        for event in &events {
+            match event.data.u64() {
+                WAKE => {
+                    let _ = rustix::io::read(&*self.wake, &mut [0; 8]);
+                }
+                key => ready.push(key),
+            }
+        }
+    }
+
+    /// Takes the next command, if there is one.
+    pub(crate) fn command(&self) -> Command<C> {
+        match self.commands.try_recv() {
+            Ok(command) => Command::Next(command),
+            Err(TryRecvError::Empty) => Command::None,
+            Err(TryRecvError::Disconnected) => Command::Closed,
+        }
+    }
+}
+
+/// What a poller's mailbox holds.
+#[derive(Debug)]
+pub(crate) enum Command<C> {
+    Next(C),
+    None,
+    /// Nobody will post any more.
+    Closed,
+}
+
+/// What the watch thread tells.
+#[derive(Debug)]
+pub(crate) enum Sighting {
+    /// The process has ended; it has not been reaped.
+    Exited,
+    /// The process said hello (step 1 of the bootstrap).
+    Hello(Hello),
+    /// The process said something that is no hello.
+    BadHello(String),
+}
+
+/// What the watch thread is told.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Watch a process that was just started.
+    Add { worker: u64, pidfd: OwnedFd, stream: UnixStream },
+    /// Step 3: the Welcome is on its way.
+    Admit { worker: u64 },
+    /// Step 3: the process may not join.
+    Refuse { worker: u64, text: String },
+    /// End the thread.
+    Stop,
+}
+
+struct Watched {
+    pidfd: OwnedFd,
+    stream: Option<UnixStream>,
+    hello: HelloReader,
+}
+
+/// Starts `mobula-watch`; `tell` gets each sighting with the worker's number.
+pub(crate) fn start(tell: impl Fn(u64, Sighting) + Send + 'static) -> io::Result<(Poster<Order>, JoinHandle<()>)> {
+    let (poller, poster) = Poller::new()?;
+    let thread = thread::Builder::new().name("mobula-watch".into()).spawn(move || {
+        sys::block_signals();
+        Watch { poller, workers: HashMap::new(), tell }.run();
+    })?;
+    Ok((poster, thread))
+}
+
+struct Watch<F> {
+    poller: Poller<Order>,
+    workers: HashMap<u64, Watched>,
+    tell: F,
+}
+
+/// A worker's pidfd has twice its number as key, its bootstrap socket one more.
+fn keys(worker: u64) -> (u64, u64) {
+    (worker * 2, worker * 2 + 1)
+}
+
+impl<F: Fn(u64, Sighting)> Watch<F> {
+    fn run(&mut self) {
+        let mut ready = Vec::new();
+        loop {
+            self.poller.wait(&mut ready);
+            loop {
+                match self.poller.command() {
+                    Command::Next(Order::Stop) | Command::Closed => return,
+                    Command::Next(order) => self.obey(order),
+                    Command::None => break,
+                }
+            }
+            // Hellos before deaths: a process that says hello and dies has said hello.
+            for key in ready.iter().filter(|key| *key % 2 == 1) {
+                self.listen(key / 2);
+            }
+            for key in ready.iter().filter(|key| *key % 2 == 0) {
+                self.bury(key / 2);
+            }
+        }
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Add { worker, pidfd, stream } => {
+                let (life, words) = keys(worker);
+                let added = stream
+                    .set_nonblocking(true)
+                    .and_then(|()| self.poller.add(&stream, words))
+                    .and_then(|()| self.poller.add(&pidfd, life));
+                if let Err(error) = added {
+                    (self.tell)(worker, Sighting::BadHello(format!("it cannot be watched: {error}")));
+                }
+                self.workers.insert(worker, Watched { pidfd, stream: Some(stream), hello: HelloReader::default() });
+            }
+            Order::Admit { worker } => self.answer(worker, &[ADMIT]),
+            Order::Refuse { worker, text } => {
+                let mut bytes = vec![REFUSE];
+                bytes.extend(text.bytes().take(16 * 1024));
+                self.answer(worker, &bytes);
+            }
+            Order::Stop => {}
+        }
+    }
+
+    /// Answers and closes a bootstrap socket. The buffer of a socket that nobody has written to takes
+    /// any answer whole, and a worker that is gone needs none.
+    fn answer(&mut self, worker: u64, bytes: &[u8]) {
+        if let Some(mut stream) = self.workers.get_mut(&worker).and_then(|watched| watched.stream.take()) {
+            self.poller.remove(&stream);
+            let _ = stream.write_all(bytes);
+        }
+    }
+
+    fn listen(&mut self, worker: u64) {
+        let Some(watched) = self.workers.get_mut(&worker) else {
+            return;
+        };
+        let Some(stream) = &mut watched.stream else {
+            return;
+        };
+        let mut bytes = [0; 512];
+        match stream.read(&mut bytes) {
+            Ok(0) => {
+                // It closed its end; whether it lives on is for the pidfd to say.
+                self.poller.remove(&*stream);
+            }
+            Ok(count) => match watched.hello.push(&bytes[..count]) {
+                Ok(None) => {}
+                Ok(Some(hello)) => {
+                    self.poller.remove(&*stream);
+                    (self.tell)(worker, Sighting::Hello(hello));
+                }
+                Err(reason) => {
+                    self.poller.remove(&*stream);
+                    (self.tell)(worker, Sighting::BadHello(reason));
+                }
+            },
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Err(_) => self.poller.remove(&*stream),
+        }
+    }
+
+    fn bury(&mut self, worker: u64) {
+        if let Some(watched) = self.workers.remove(&worker) {
+            self.poller.remove(&watched.pidfd);
+            (self.tell)(worker, Sighting::Exited);
+        }
+    }
+}
