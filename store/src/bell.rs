@@ -155,6 +155,12 @@ impl Bell {
         Bell { shared: Arc::clone(host.shared()), host }
     }
 
+    /// Lends tests the control segment of a real store.
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     fn door(&self) -> Doorbell<'_> {
         Doorbell::of(&self.shared, self.host.key().index)
     }

@@ -7,7 +7,8 @@
 //!
 //! Invariants:
 //! - ST-2: a [`ClientKey`] names at most one client ever: the generation moves on with every reuse.
-//! - ST-3: a record is FREE only if no hold word, lock, slot or ring names it.
+//! - ST-3: a record is FREE only if no hold word, lock or slot names it. (A drained ring may name it until its
+//!   receiver looks again; the ring names the generation, too.)
 
 use serde::{Deserialize, Serialize};
 

@@ -64,8 +64,8 @@ pub(crate) const H_DEATHS: usize = 320;
 pub(crate) const LOCK_BYTES: usize = 64;
 /// How many shards the index is locked in.
 pub(crate) const SHARDS: usize = 64;
-/// The allocator's lock and the lock of nested references stand before the shards.
-pub(crate) const LOCKS: usize = SHARDS + 2;
+/// The locks of the allocator, of nested references and of reaping stand before the shards.
+pub(crate) const LOCKS: usize = SHARDS + 3;
 /// How many words waiters are hashed on.
 pub(crate) const WAIT_WORDS: usize = 1024;
 pub(crate) const WAIT_BYTES: usize = 64;

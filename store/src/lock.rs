@@ -33,6 +33,8 @@ pub(crate) enum Lock {
     Alloc,
     /// The counts of nested references.
     Nested,
+    /// One reaper at a time.
+    Reap,
     /// Uniqueness of ids in a shard of the index.
     Shard(usize),
 }
@@ -42,7 +44,8 @@ impl Lock {
         match self {
             Lock::Alloc => 0,
             Lock::Nested => 1,
-            Lock::Shard(n) => 2 + n,
+            Lock::Reap => 2,
+            Lock::Shard(n) => 3 + n,
         }
     }
 }
@@ -103,7 +106,7 @@ pub(crate) fn owner(shared: &Shared, lock: Lock) -> Option<usize> {
 
 /// Lists every lock of the segment.
 pub(crate) fn all() -> impl Iterator<Item = Lock> {
-    [Lock::Alloc, Lock::Nested].into_iter().chain((0..crate::layout::SHARDS).map(Lock::Shard))
+    [Lock::Alloc, Lock::Nested, Lock::Reap].into_iter().chain((0..crate::layout::SHARDS).map(Lock::Shard))
 }
 
 #[cold]

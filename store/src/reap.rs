@@ -1,7 +1,7 @@
 //! Undoing what a dead client left.
 //!
 //! ```text
-//!   1  client word ALIVE -> REAPING          (a second reaper may join: every step can be done twice)
+//!   1  client word ALIVE -> REAPING
 //!   2  locks that it held are taken over and repaired
 //!   3  rings towards it are closed; rings from it stay until their receivers have drained them
 //!   4  slots whose actor it is:  RESERVED, CREATING -> aborted     CONDEMNED -> looked at again
@@ -13,9 +13,14 @@
 //! ```
 //!
 //! Step 5 waits for the receivers because what lies in a ring is held by its sender: a result that
-//! was sent survives its sender. Whoever drains the last ring calls [`reap`] again.
+//! was sent survives its sender. Whoever drains the last ring goes on with the reaping, and so does
+//! the next reaper of anybody, in case that receiver died, too.
 //!
-//! - ST-20: reaping is idempotent and commutes with whatever living clients do.
+//! Reapers work one at a time, under a lock of their own: between two looks at a client word nobody
+//! else can finish step 8 and let a new client have the place, whose holds step 5 would take. A
+//! reaper that dies leaves the lock to the next one, which starts again at step 1.
+//!
+//! - ST-20: reaping can be done again from its start and beside whatever living clients do.
 //! - ST-12: after step 6 nobody waits for something that the dead process had still to do.
 
 use crate::alloc::{self, Alloc};
@@ -41,33 +46,50 @@ pub(crate) fn reap_at(actor: Actor<'_>, index: usize) -> bool {
 
 /// Undoes everything that `dead` left; its process must be gone.
 ///
-/// Returns false while a ring from it still waits to be drained by a living receiver.
-pub(crate) fn reap(actor: &Actor<'_>, dead: ClientKey) -> bool {
+/// What a living receiver has not drained yet stays held; the reaping goes on when it has.
+pub(crate) fn reap(actor: &Actor<'_>, dead: ClientKey) {
+    let shared = actor.shared;
+    let _one_at_a_time = lock::acquire(shared, Lock::Reap, actor.me);
+    begin(actor, dead);
+    for index in 0..shared.layout.clients {
+        let word = client::load(shared, index);
+        if client::state(word) == client::REAPING {
+            finish(actor, ClientKey { index: index as u16, generation: client::generation(word) });
+        }
+    }
+}
+
+/// Steps 1 to 4: everything that does not depend on anybody else.
+fn begin(actor: &Actor<'_>, dead: ClientKey) {
     let shared = actor.shared;
     let record = shared.ctl.u64(shared.layout.client(dead.index.into()) + C_WORD);
     let alive = client::word(dead.generation, client::ALIVE);
     let reaping = client::word(dead.generation, client::REAPING);
     match record.compare_exchange(alive, reaping, Ordering::SeqCst, Ordering::SeqCst) {
-        Ok(_) => {}
-        Err(now) if now == reaping => {}
-        Err(_) => return true,
+        Err(now) if now != reaping => return,
+        _ => {}
     }
     recover_locks(actor, dead.index);
     ring::sweep(shared, dead);
     resolve_slots(actor, dead.index);
-    let drained = !ring::undrained_from(shared, dead);
-    if drained {
-        actor.drop_all_of(dead.index.into());
-    }
     shared.ctl.u32(H_DEATHS).fetch_add(1, Ordering::SeqCst);
     waits::wake_everybody(shared);
-    look_at_unheld(actor);
-    actor.notify();
-    if drained {
-        let free = client::word(dead.generation.wrapping_add(1), client::FREE);
-        let _ = record.compare_exchange(reaping, free, Ordering::SeqCst, Ordering::SeqCst);
+}
+
+/// Steps 5 to 8, if every living receiver has drained what `dead` sent.
+fn finish(actor: &Actor<'_>, dead: ClientKey) {
+    let shared = actor.shared;
+    if ring::undrained_from(shared, dead) {
+        return;
     }
-    drained
+    actor.drop_all_of(dead.index.into());
+    look_at_unheld(actor);
+    waits::wake_everybody(shared);
+    actor.notify();
+    let record = shared.ctl.u64(shared.layout.client(dead.index.into()) + C_WORD);
+    let reaping = client::word(dead.generation, client::REAPING);
+    let free = client::word(dead.generation.wrapping_add(1), client::FREE);
+    let _ = record.compare_exchange(reaping, free, Ordering::SeqCst, Ordering::SeqCst);
 }
 
 /// Ends a living client whose handles are all gone: there is nothing left but its record and rings.
@@ -76,13 +98,13 @@ pub(crate) fn detach(actor: &Actor<'_>, me: ClientKey) {
 }
 
 fn recover_locks(actor: &Actor<'_>, dead: u16) {
-    for lock in lock::all() {
+    for lock in lock::all().filter(|lock| *lock != Lock::Reap) {
         let Some(guard) = lock::take_over(actor.shared, lock, dead, actor.me) else { continue };
         match lock {
             Lock::Alloc => drop(Alloc::with(actor.shared, guard)),
             Lock::Nested => actor.recount(),
-            // A shard's lock protects nothing but the moment of insertion.
-            Lock::Shard(_) => {}
+            // A shard's lock protects nothing but the moment of insertion; the reaper's is the caller's own.
+            Lock::Shard(_) | Lock::Reap => {}
         }
     }
 }

@@ -327,7 +327,10 @@ fn sweep_one(ring: Ring<'_>, dead: ClientKey) {
 
 /// Says whether a frame of the dead client `sender` waits for an attached receiver.
 ///
-/// Until it says no, what the sender held must stay held (ST-R5). Once no, it stays no.
+/// Until it says no, what the sender held must stay held (ST-R5). Once no, it stays no. It becomes
+/// no when the receiver has drained the ring, which its mailbox reports to
+/// [`Host::drained`](crate::host::Host::drained), or when the receiver dies: whoever reaps
+/// a receiver asks again for the dead senders that wait.
 pub(crate) fn undrained_from(shared: &Shared, sender: ClientKey) -> bool {
     fence(Ordering::SeqCst);
     indices(shared).any(|index| {

@@ -367,7 +367,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`RingError::PeerGone`] or [`RingError::Exhausted`].
+    /// [`RingError::PeerGone`], [`RingError::AlreadyOpen`] while this client has one to that peer, or
+    /// [`RingError::Exhausted`].
     pub fn open_ring(&self, to: ClientKey) -> Result<RingSender, RingError> {
         let _one_at_a_time = self.inner.opening.lock().unwrap_or_else(PoisonError::into_inner);
         RingSender::open(self.inner.clone(), to)

@@ -3,7 +3,7 @@
 //! ```text
 //!   granule:  | 0 | 1 | 2 | ...                               256 of 64 bytes, then from the start
 //!   record:   | header (8) | payload (0..=4096) | padding |   whole granules
-//!   header:   | position:32 | mark:8 | flags:8 | length:16 |  0 = nothing here yet
+//!   header:   | position:32 | mark:8 | ack:8 | length:16 |  0 = nothing here yet
 //! ```
 //!
 //! Positions count granules and never go back; a position's place is its low eight bits. A header
@@ -26,7 +26,6 @@ pub(super) const GRANULES: u64 = (RING_BYTES / GRANULE) as u64;
 
 const WORD: usize = 8;
 const MARK: u64 = 0xb5;
-const ACK: u64 = 1;
 
 const _: () = assert!(RING_BYTES.is_power_of_two() && MAX_FRAME <= u16::MAX as usize);
 const _: () = assert!(granules(MAX_FRAME) < GRANULES);
@@ -49,12 +48,12 @@ pub(super) enum Header {
 
 impl Header {
     fn pack(position: u64, len: usize, ack: bool) -> u64 {
-        position << 32 | MARK << 24 | u64::from(ack) * ACK << 16 | len as u64
+        position << 32 | MARK << 24 | u64::from(ack) << 16 | len as u64
     }
 
     fn unpack(word: u64, position: u64) -> Header {
         let len = (word & 0xffff) as usize;
-        let ack = word >> 16 & ACK != 0;
+        let ack = word >> 16 & 1 != 0;
         if word == 0 {
             Header::Nothing
         } else if len <= MAX_FRAME && word == Header::pack(position, len, ack) {

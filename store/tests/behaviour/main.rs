@@ -8,6 +8,7 @@ mod counted;
 mod delete;
 mod full;
 mod lifecycle;
+mod model;
 mod named;
 mod nested;
 mod report;

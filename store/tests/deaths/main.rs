@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking, and its children talk")]
 
+mod chaos;
 mod scenarios;
 
 use std::io::{BufRead, BufReader};
@@ -52,6 +53,9 @@ impl Drop for Actor {
 fn play() {
     let (Ok(part), Ok(address)) = (std::env::var(PART), std::env::var(ADDRESS)) else { return };
     let store = Store::attach(address).unwrap();
+    if part == "chaos" {
+        chaos::play(&store);
+    }
     scenarios::play(&part, &store);
 }
 
