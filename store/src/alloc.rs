@@ -38,6 +38,7 @@ mod pages;
 mod rebuild;
 mod spans;
 
+use crate::client::ClientKey;
 use crate::layout::{PAGE, PAGE_DESC_BYTES};
 use crate::lock::{self, Guard, Lock};
 use crate::shared::Shared;
@@ -60,6 +61,31 @@ const P_LEN: usize = 8;
 const P_NEXT: usize = 16;
 const P_PREV: usize = 24;
 const P_BITS: usize = 32;
+
+/// What two processes must agree on about this section.
+pub(crate) const LAYOUT: &[usize] = &{
+    let mut facts = [0; 12 + CLASSES.len()];
+    let fixed = [
+        A_USED,
+        A_FREE_SLOT,
+        A_SLOTS_EVER,
+        A_SLOTS_USED,
+        A_FREE_PAGES,
+        A_BINS,
+        BINS,
+        A_SPANS,
+        P_LEN,
+        P_NEXT,
+        P_PREV,
+        P_BITS,
+    ];
+    let mut i = 0;
+    while i < facts.len() {
+        facts[i] = if i < fixed.len() { fixed[i] } else { CLASSES[i - fixed.len()] };
+        i += 1;
+    }
+    facts
+};
 
 /// Cell sizes: four a doubling, multiples of 64.
 pub(crate) const CLASSES: [usize; 27] = [
@@ -143,8 +169,8 @@ pub(crate) struct Alloc<'a> {
 }
 
 impl<'a> Alloc<'a> {
-    /// Takes the lock for the client at index `me`; repairs what a dead owner left.
-    pub(crate) fn lock(shared: &'a Shared, me: u16) -> Alloc<'a> {
+    /// Takes the lock for a client; repairs what a dead owner left.
+    pub(crate) fn lock(shared: &'a Shared, me: ClientKey) -> Alloc<'a> {
         Alloc::with(shared, lock::acquire(shared, Lock::Alloc, me))
     }
 
@@ -184,7 +210,7 @@ impl<'a> Alloc<'a> {
     }
 
     /// Takes a slot and memory for `bytes`; the slot is RESERVED by `me`.
-    pub(crate) fn reserve(&mut self, me: u16, bytes: usize) -> Result<(SlotRef, Block), Shortage> {
+    pub(crate) fn reserve(&mut self, me: ClientKey, bytes: usize) -> Result<(SlotRef, Block), Shortage> {
         let head = self.get(A_FREE_SLOT);
         let fresh = self.get(A_SLOTS_EVER);
         let index = match head {
@@ -201,7 +227,7 @@ impl<'a> Alloc<'a> {
             self.set(A_FREE_SLOT, slot.next().load(Ordering::Relaxed) as usize);
         }
         // The slot names its author before it names memory: a survivor finds both or neither.
-        slot.cas(old, State::new(old.generation(), Some(me), 0, slot::RESERVED));
+        slot.cas(old, State::new(old.generation(), Some(me.index), 0, slot::RESERVED));
         slot.block().store(block.to_word(), Ordering::Release);
         self.set(A_SLOTS_USED, self.get(A_SLOTS_USED) + 1);
         Ok((SlotRef { index, generation: old.generation() }, block))

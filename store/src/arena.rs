@@ -2,7 +2,7 @@
 //!
 //! Views point into the read-only mapping, so that a stray write through one faults in the process
 //! that made it and changes nothing. Only buffers that are being filled point into the read-write
-//! mapping, which read-only clients do not have.
+//! mapping.
 //!
 //! - ST-6: memory is committed (`fallocate`) before the first touch: when there is none, creation
 //!   fails with an error and no process ever gets SIGBUS.
@@ -22,21 +22,21 @@ use crate::sys::memory;
 pub(crate) struct Arena {
     file: File,
     read: MmapRaw,
-    write: Option<MmapRaw>,
+    write: MmapRaw,
     len: usize,
 }
 
 impl fmt::Debug for Arena {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Arena").field("len", &self.len).field("writable", &self.write.is_some()).finish_non_exhaustive()
+        f.debug_struct("Arena").field("len", &self.len).finish_non_exhaustive()
     }
 }
 
 impl Arena {
-    /// Maps the arena; `writable` also for writing.
-    pub(crate) fn map(file: File, len: usize, writable: bool) -> io::Result<Arena> {
+    /// Maps the arena, once to read and once to write.
+    pub(crate) fn map(file: File, len: usize) -> io::Result<Arena> {
         let read = memory::map_read_only(&file, len)?;
-        let write = if writable { Some(memory::map(&file, len)?) } else { None };
+        let write = memory::map(&file, len)?;
         Ok(Arena { file, read, write, len })
     }
 
@@ -56,8 +56,7 @@ impl Arena {
     /// Returns the address of bytes that are being written.
     pub(crate) fn writable(&self, offset: usize, len: usize) -> Option<*mut u8> {
         let end = offset.checked_add(len)?;
-        let write = self.write.as_ref()?;
-        (end <= self.len).then(|| write.as_mut_ptr().wrapping_add(offset))
+        (end <= self.len).then(|| self.write.as_mut_ptr().wrapping_add(offset))
     }
 
     /// Writes bytes into memory that the caller's unsealed object owns.
@@ -110,8 +109,6 @@ impl Arena {
 
     /// Faults a writable range in ahead of use; best effort.
     pub(crate) fn populate(&self, offset: usize, len: usize) {
-        if let Some(write) = &self.write {
-            memory::populate(write, offset, len.min(self.len.saturating_sub(offset)));
-        }
+        memory::populate(&self.write, offset, len.min(self.len.saturating_sub(offset)));
     }
 }

@@ -185,12 +185,16 @@ impl<T: Pod> Serialize for Array<T> {
 
 impl<'de, T: Pod> Deserialize<'de> for Array<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let id = ObjectId::deserialize(deserializer)?;
         let store = transfer::decoding().ok_or_else(|| {
             D::Error::custom("an array can only be deserialised from an argument, result or object of Mobula")
         })?;
-        let view = store.get(id, Some(Duration::ZERO)).map_err(D::Error::custom)?;
-        Array::from_view(view).map_err(D::Error::custom)
+        let id = ObjectId::deserialize(deserializer)?;
+        let array = store.get(id, Some(Duration::ZERO)).and_then(Array::from_view);
+        array.map_err(|error| {
+            // Nobody will ever make it, so there is nothing to wait for.
+            let gone = error.is_timeout() && !store.exists(id);
+            transfer::refuse(if gone { ErrorKind::NotFound(id).into() } else { error })
+        })
     }
 }
 

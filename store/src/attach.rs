@@ -23,9 +23,9 @@ use crate::inner::Inner;
 use crate::layout::{Layout, MAX_CLIENTS};
 use crate::options::{Segment, StoreOptions};
 use crate::segment;
-use crate::server::{self, ANSWER_LEN, HELLO, HELLO_LEN, Host, READ_ONLY, Server};
+use crate::server::{self, ANSWER_LEN, HELLO, HELLO_LEN, Host, Server};
 use crate::shared::Shared;
-use crate::sys::{memory, process, socket};
+use crate::sys::{fork, memory, process, socket};
 
 /// The longest path that a Unix socket can have.
 const MAX_PATH: usize = 107;
@@ -62,19 +62,19 @@ pub(crate) fn create(options: &StoreOptions) -> Result<Arc<Inner>> {
 }
 
 fn furnish(options: &StoreOptions, layout: Layout, listener: UnixListener, place: &Place) -> Result<Arc<Inner>> {
+    let name_lock = own_name(&options.segment)?;
     let files = segment::create(&options.segment, layout.len, layout.capacity)?;
     let map = memory::map(&files.ctl, layout.len)
         .map_err(|e| Error::io(format!("could not map {} bytes of ctl", layout.len), e))?;
     let shared = Arc::new(Shared { ctl: Ctl::mapped(map), layout });
-    let arena = Arena::map(files.arena, layout.capacity, true)
+    let arena = Arena::map(files.arena, layout.capacity)
         .map_err(|e| Error::io(format!("could not map an arena of {} bytes", layout.capacity), e))?;
     let arena = Arc::new(arena);
     let pid = std::process::id();
     let start = process::start_time(pid)
         .ok_or_else(|| Error::io("could not read this process's start time", io::ErrorKind::NotFound.into()))?;
-    let me =
-        client::take(&shared, pid, start, false).ok_or_else(|| Error::from(ErrorKind::ClientsFull(layout.clients)))?;
-    alloc::initialise(&shared, me.index);
+    let me = client::take(&shared, pid, start).ok_or_else(|| Error::from(ErrorKind::ClientsFull(layout.clients)))?;
+    alloc::initialise(&shared, me);
     layout.publish(&shared.ctl, ObjectId::random().to_words());
     if options.prefault > 0 {
         let bytes = options.prefault.min(layout.capacity);
@@ -87,6 +87,7 @@ fn furnish(options: &StoreOptions, layout: Layout, listener: UnixListener, place
         arena: arena.clone(),
         ctl_file: files.ctl,
         names: files.names,
+        _name_lock: name_lock,
         create_timeout: options.create_timeout,
         looks: looks.clone(),
         me,
@@ -100,6 +101,7 @@ fn furnish(options: &StoreOptions, layout: Layout, listener: UnixListener, place
         looks,
         me,
         pid,
+        stamp: fork::stamp(),
         address: place.address.clone(),
         create_timeout: options.create_timeout,
         opening: Mutex::default(),
@@ -110,7 +112,7 @@ fn furnish(options: &StoreOptions, layout: Layout, listener: UnixListener, place
 }
 
 /// Joins the store at an address as a new client.
-pub(crate) fn attach(address: &str, read_only: bool) -> Result<Arc<Inner>> {
+pub(crate) fn attach(address: &str) -> Result<Arc<Inner>> {
     let socket = socket_of(address)?;
     let gone = |what: &str, e: io::Error| {
         Error::from(ErrorKind::Disconnected(format!("no store answers at {address}: {what}: {e}")))
@@ -126,7 +128,6 @@ pub(crate) fn attach(address: &str, read_only: bool) -> Result<Arc<Inner>> {
         .map_err(|e| gone("no time limit", e))?;
     let mut hello = [0; HELLO_LEN];
     hello[..HELLO.len()].copy_from_slice(&HELLO);
-    hello[HELLO.len()] = if read_only { READ_ONLY } else { 0 };
     stream.write_all(&hello).map_err(|e| gone("could not say hello", e))?;
     let mut answer = [0; ANSWER_LEN];
     let (n, fds) = socket::recv_with_fds(&stream, &mut answer).map_err(|e| gone("no answer", e))?;
@@ -158,13 +159,14 @@ pub(crate) fn attach(address: &str, read_only: bool) -> Result<Arc<Inner>> {
     if layout.capacity != capacity || usize::from(key.index) >= layout.clients {
         return Err(corrupt("the server's answer contradicts the header".to_owned()));
     }
-    let arena = Arena::map(arena, capacity, !read_only).map_err(|e| gone("could not map the arena", e))?;
+    let arena = Arena::map(arena, capacity).map_err(|e| gone("could not map the arena", e))?;
     Ok(Arc::new(Inner {
         shared: Arc::new(Shared { ctl, layout }),
         arena: Arc::new(arena),
         looks: Arc::new(Looks::default()),
         me: key,
         pid: std::process::id(),
+        stamp: fork::stamp(),
         address: address.to_owned(),
         create_timeout: Duration::from_nanos(number(24)),
         opening: Mutex::default(),
@@ -284,16 +286,35 @@ fn check_folder(folder: &Path) -> Result<()> {
 }
 
 /// Binds the socket; a file that no living server has is replaced.
+///
+/// The folder is locked meanwhile: of two creators that find the same leftover, one replaces it and
+/// the other finds the address in use.
 fn bind(socket: &Path, address: &str) -> Result<UnixListener> {
+    let failed = |e: io::Error| Error::io(format!("could not bind {}", socket.display()), e);
+    let folder = File::open(socket.parent().unwrap_or(Path::new("."))).map_err(failed)?;
+    memory::lock(&folder).map_err(failed)?;
     match UnixListener::bind(socket) {
         Err(e) if e.kind() == io::ErrorKind::AddrInUse => {
             if UnixStream::connect(socket).is_ok() {
                 return Err(ErrorKind::AddressInUse(address.to_owned()).into());
             }
             memory::remove(socket);
-            UnixListener::bind(socket).map_err(|e| Error::io(format!("could not bind {}", socket.display()), e))
+            UnixListener::bind(socket).map_err(failed)
         }
-        other => other.map_err(|e| Error::io(format!("could not bind {}", socket.display()), e)),
+        other => other.map_err(failed),
+    }
+}
+
+/// Owns a segment's name for as long as the store lives; the kernel lets go of it when this process ends.
+fn own_name(segment: &Segment) -> Result<Option<File>> {
+    let Segment::Named(name) = segment else { return Ok(None) };
+    segment::check_name(name)?;
+    let path = runtime_folder()?.join(format!("{name}.lock"));
+    let failed = |e: io::Error| Error::io(format!("could not lock the name of segment {name}"), e);
+    let file = File::options().create(true).truncate(false).write(true).open(path).map_err(failed)?;
+    match memory::try_lock(&file).map_err(failed)? {
+        true => Ok(Some(file)),
+        false => Err(ErrorKind::AddressInUse(format!("{NAME_PREFIX}{name}")).into()),
     }
 }
 

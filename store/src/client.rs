@@ -13,7 +13,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::bell::Doorbell;
-use crate::layout::{C_FLAGS, C_PID, C_START, C_WORD};
+use crate::layout::{C_PID, C_QUEUED, C_START, C_WORD};
 use crate::shared::Shared;
 use crate::sync::Ordering;
 use crate::sys;
@@ -59,7 +59,7 @@ pub(crate) const fn generation(word: u64) -> u32 {
 }
 
 /// Takes a free record for a process; `None` if all are taken.
-pub(crate) fn take(shared: &Shared, pid: u32, start: u64, read_only: bool) -> Option<ClientKey> {
+pub(crate) fn take(shared: &Shared, pid: u32, start: u64) -> Option<ClientKey> {
     for index in 0..shared.layout.clients {
         let at = shared.layout.client(index);
         let record = shared.ctl.u64(at + C_WORD);
@@ -69,8 +69,8 @@ pub(crate) fn take(shared: &Shared, pid: u32, start: u64, read_only: bool) -> Op
         }
         // Only the server takes records, so the fields may be written before the word says so.
         shared.ctl.u32(at + C_PID).store(pid, Ordering::Relaxed);
-        shared.ctl.u32(at + C_FLAGS).store(u32::from(read_only), Ordering::Relaxed);
         shared.ctl.u64(at + C_START).store(start, Ordering::Relaxed);
+        shared.ctl.u32(at + C_QUEUED).store(0, Ordering::Relaxed);
         Doorbell::of(shared, index as u16).reset();
         let new = word(generation(old), ALIVE);
         // SYNC client: publishes pid and start time; pairs with the Acquire loads of the word.
@@ -92,6 +92,11 @@ pub(crate) fn pid(shared: &Shared, index: usize) -> u32 {
     shared.ctl.u32(shared.layout.client(index) + C_PID).load(Ordering::Relaxed)
 }
 
+/// Returns how many creations of the client at `index` wait for memory.
+pub(crate) fn queued(shared: &Shared, index: usize) -> u32 {
+    shared.ctl.u32(shared.layout.client(index) + C_QUEUED).load(Ordering::Relaxed)
+}
+
 /// Says whether `client` is attached and its death has not been noticed.
 pub(crate) fn is_attached(shared: &Shared, client: ClientKey) -> bool {
     load(shared, client.index.into()) == word(client.generation, ALIVE)
@@ -99,10 +104,10 @@ pub(crate) fn is_attached(shared: &Shared, client: ClientKey) -> bool {
 
 /// Asks the kernel whether the process of the client at `index` is gone.
 ///
-/// Slow (reads /proc); for those who have waited long already.
+/// A client that is just detaching lives. Slow (reads /proc); for those who have waited long already.
 pub(crate) fn is_dead(shared: &Shared, index: usize) -> bool {
     let now = load(shared, index);
-    if state(now) != ALIVE {
+    if state(now) == FREE {
         return true;
     }
     let at = shared.layout.client(index);

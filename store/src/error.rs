@@ -66,8 +66,6 @@ pub(crate) enum ErrorKind {
     StoreFull(Full),
     #[error("all {0} places for clients are taken; raise max_clients or end a client")]
     ClientsFull(usize),
-    #[error("{0} needs a client that may write; this one was attached read-only")]
-    ReadOnly(&'static str),
     #[error("{address} belongs to user {owner}, this process runs as user {uid}")]
     PermissionDenied { address: String, owner: u32, uid: u32 },
     #[error("address {0} is in use by a living store")]
@@ -76,6 +74,8 @@ pub(crate) enum ErrorKind {
     Disconnected(String),
     #[error("{0}")]
     InvalidArgument(String),
+    #[error("this process was forked; the handle belongs to its parent, attach anew")]
+    Forked,
     #[error("the store is corrupt: {}", .0.join("; "))]
     Corrupt(Vec<String>),
     #[error("{what}")]
@@ -113,8 +113,6 @@ predicates! {
     is_not_sealed => ErrorKind::NotSealed(_),
     /// Says whether memory, the object table or the client table was full.
     is_store_full => ErrorKind::StoreFull(_) | ErrorKind::ClientsFull(_),
-    /// Says whether a read-only client tried to write.
-    is_read_only => ErrorKind::ReadOnly(_),
     /// Says whether the store belongs to another user.
     is_permission_denied => ErrorKind::PermissionDenied { .. },
     /// Says whether a living store has the address.
@@ -123,18 +121,20 @@ predicates! {
     is_disconnected => ErrorKind::Disconnected(_),
     /// Says whether an argument made no sense.
     is_invalid_argument => ErrorKind::InvalidArgument(_),
+    /// Says whether the handle was made by the parent of this forked process.
+    is_forked => ErrorKind::Forked,
     /// Says whether shared words contradict each other.
     is_corrupt => ErrorKind::Corrupt(_),
 }
 
 impl Error {
-    /// Says whether a disk was full; it takes spilling, which this version does not do.
-    pub fn is_out_of_disk(&self) -> bool {
+    /// Says whether a read-only client tried to write; this version has no such clients yet.
+    pub fn is_read_only(&self) -> bool {
         false
     }
 
-    /// Says whether the handle was made by the parent of this forked process.
-    pub fn is_forked(&self) -> bool {
+    /// Says whether a disk was full; it takes spilling, which this version does not do.
+    pub fn is_out_of_disk(&self) -> bool {
         false
     }
 

@@ -28,7 +28,7 @@
 //! most one look at an object and R3 cannot confirm an older look (the word has no other mark).
 //!
 //! Invariants:
-//! - ST-16: a word is not zero only while its client is in the slot's set.
+//! - ST-16: a unit counts only if its client is in the slot's set: it was put there first (A1), while the object lived.
 //! - ST-17: an object goes to RECLAIMING only if no word and no sealed parent counts it.
 //! - ST-18: after the last unit of a deleted or counted object is dropped, somebody reclaims it:
 //!   the one who dropped it, the one who looked meanwhile (it looks again after a revert), or the reaper.
@@ -39,6 +39,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::alloc::{self, Alloc};
 use crate::arena::Arena;
+use crate::client::ClientKey;
 use crate::index;
 use crate::layout::H_RECLAIMED;
 use crate::lock::{self, Guard, Lock};
@@ -72,8 +73,8 @@ pub(crate) struct Actor<'a> {
     pub(crate) shared: &'a Shared,
     pub(crate) arena: &'a Arena,
     pub(crate) looks: &'a Looks,
-    /// The client's place in the table.
-    pub(crate) me: u16,
+    /// The client.
+    pub(crate) me: ClientKey,
 }
 
 /// What became of an attempt to take a unit.
@@ -100,8 +101,8 @@ impl<'a> Actor<'a> {
     /// Enters this client in the slot's set (A1).
     #[inline]
     fn share(&self, slot: Slot<'_>) {
-        let set = slot.sharers(usize::from(self.me) / 64);
-        let bit = 1 << (self.me % 64);
+        let set = slot.sharers(usize::from(self.me.index) / 64);
+        let bit = 1 << (self.me.index % 64);
         if set.load(Ordering::SeqCst) & bit == 0 {
             set.fetch_or(bit, Ordering::SeqCst);
         }
@@ -110,13 +111,13 @@ impl<'a> Actor<'a> {
     /// Takes a unit of a fresh slot that nobody else can see yet.
     pub(crate) fn take_first(&self, at: SlotRef, unit: u64) {
         self.share(self.slot(at));
-        self.word(self.me.into(), at.index).fetch_add(unit, Ordering::SeqCst);
+        self.word(self.me.index.into(), at.index).fetch_add(unit, Ordering::SeqCst);
     }
 
     /// Takes one more unit of an object that this client holds already.
     #[inline]
     pub(crate) fn take_more(&self, at: SlotRef, unit: u64) {
-        self.word(self.me.into(), at.index).fetch_add(unit, Ordering::SeqCst);
+        self.word(self.me.index.into(), at.index).fetch_add(unit, Ordering::SeqCst);
     }
 
     /// Takes a unit of an object found in the index (A1 to A3).
@@ -124,7 +125,7 @@ impl<'a> Actor<'a> {
     pub(crate) fn adopt(&self, at: SlotRef, unit: u64, also_creating: bool) -> Adopted {
         let slot = self.slot(at);
         self.share(slot);
-        self.word(self.me.into(), at.index).fetch_add(unit, Ordering::SeqCst);
+        self.word(self.me.index.into(), at.index).fetch_add(unit, Ordering::SeqCst);
         loop {
             let state = slot.state();
             if state.generation() == at.generation {
@@ -155,7 +156,7 @@ impl<'a> Actor<'a> {
     /// Drops a unit; the last one may take the object along (ST-18).
     #[inline]
     pub(crate) fn drop_unit(&self, index: u32, unit: u64) {
-        let old = self.word(self.me.into(), index).fetch_sub(unit, Ordering::SeqCst);
+        let old = self.word(self.me.index.into(), index).fetch_sub(unit, Ordering::SeqCst);
         if old == unit {
             self.dropped_last(index);
         }
@@ -208,7 +209,7 @@ impl<'a> Actor<'a> {
             if state.generation() != at.generation || !deleted || self.is_held(at.index) {
                 return false;
             }
-            if slot.cas(state, state.to(slot::RECLAIMING, Some(self.me))) {
+            if slot.cas(state, state.to(slot::RECLAIMING, Some(self.me.index))) {
                 self.reclaim(at, children);
                 return true;
             }
@@ -229,7 +230,7 @@ impl<'a> Actor<'a> {
                 // Somebody else is looking; they look again if they find a unit that is dropped by then.
                 _ => return false,
             }
-            let condemned = state.to(slot::CONDEMNED, Some(self.me));
+            let condemned = state.to(slot::CONDEMNED, Some(self.me.index));
             if !slot.cas(state, condemned) {
                 continue;
             }
@@ -237,7 +238,7 @@ impl<'a> Actor<'a> {
                 self.revert(slot, condemned);
                 continue;
             }
-            if slot.cas(condemned, condemned.to(slot::RECLAIMING, Some(self.me))) {
+            if slot.cas(condemned, condemned.to(slot::RECLAIMING, Some(self.me.index))) {
                 drop(guard);
                 self.reclaim(at, children);
                 return true;
@@ -378,14 +379,15 @@ impl<'a> Actor<'a> {
             .collect()
     }
 
-    /// Takes the unit words of a dead client away, slot by slot, and reclaims what only it held.
+    /// Takes all units of a dead client away and reclaims what only it held.
+    ///
+    /// All of its words are looked at, not only those of slots that name it: a client that dies while it takes a
+    /// unit of a slot that is just used anew leaves one that no set knows (it does not keep the object, ST-16).
     pub(crate) fn drop_all_of(&self, dead: usize) {
         for index in 0..alloc::slots_ever(self.shared) {
-            let slot = Slot::of(self.shared, index);
-            if slot.sharers(dead / 64).load(Ordering::SeqCst) & 1 << (dead % 64) == 0 {
-                continue;
+            if self.word(dead, index).load(Ordering::SeqCst) != 0 {
+                self.drop_units_of(dead, index);
             }
-            self.drop_units_of(dead, index);
         }
     }
 

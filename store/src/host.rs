@@ -19,6 +19,9 @@ pub(crate) trait Host: Send + Sync {
     /// Hears that the mailbox was dropped, so that the next one may be handed out.
     fn mailbox_dropped(&self);
 
+    /// Says whether this process is a forked child that inherited the client's handles.
+    fn is_foreign(&self) -> bool;
+
     /// Hears that nothing of the dead client `sender` waits in a ring towards this client any more:
     /// its reaping, put off because of that, may go on.
     fn drained(&self, sender: ClientKey);

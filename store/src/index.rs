@@ -13,6 +13,7 @@
 //! - ST-10: an entry leads to a slot whose generation it carries (sixteen bits of it); an entry that does not is ignored.
 //! - ST-11: at most one CREATING or SEALED slot has a given id.
 
+use crate::client::ClientKey;
 use crate::id::ObjectId;
 use crate::layout::{BUCKET_ENTRIES, SHARDS};
 use crate::lock::{self, Lock};
@@ -90,7 +91,7 @@ pub(crate) fn find(shared: &Shared, id: ObjectId) -> Option<(SlotRef, State)> {
 }
 
 /// Enters a RESERVED slot under its id and makes it CREATING, unless the id is taken.
-pub(crate) fn insert(shared: &Shared, id: ObjectId, at: SlotRef, me: u16) -> Result<(), Refused> {
+pub(crate) fn insert(shared: &Shared, id: ObjectId, at: SlotRef, me: ClientKey) -> Result<(), Refused> {
     let place = place(shared, id);
     let _guard = lock::acquire(shared, Lock::Shard(place.shard), me);
     if let Some((taken, _)) = find(shared, id) {
@@ -102,7 +103,7 @@ pub(crate) fn insert(shared: &Shared, id: ObjectId, at: SlotRef, me: u16) -> Res
     let Some(i) = free(bucket).next() else { return Err(Refused::Full) };
     let slot = Slot::of(shared, at.index);
     let reserved = slot.state();
-    let creating = reserved.to(slot::CREATING, Some(me));
+    let creating = reserved.to(slot::CREATING, Some(me.index));
     if reserved.state() != slot::RESERVED || !slot.cas(reserved, creating) {
         return Err(Refused::Full);
     }

@@ -13,6 +13,7 @@ use crate::holds::{Actor, Looks, VIEW};
 use crate::host::Host;
 use crate::id::ObjectId;
 use crate::index::{self, Refused};
+use crate::layout::C_QUEUED;
 use crate::object::{ObjectBuffer, Promise};
 use crate::options::{Lifetime, ObjectOptions};
 use crate::reap;
@@ -20,7 +21,7 @@ use crate::server::Server;
 use crate::shared::Shared;
 use crate::slot::{self, Slot, SlotRef, State};
 use crate::sync::Ordering;
-use crate::sys::clock;
+use crate::sys::{clock, fork};
 use crate::waits::{self, On};
 
 /// One client's handle of a store; the last clone's drop detaches it.
@@ -31,6 +32,8 @@ pub(crate) struct Inner {
     pub(crate) looks: Arc<Looks>,
     pub(crate) me: ClientKey,
     pub(crate) pid: u32,
+    /// The process that made this handle (sys/fork.rs).
+    pub(crate) stamp: u32,
     pub(crate) address: String,
     pub(crate) create_timeout: Duration,
     /// Held while a ring is opened: one ring for a pair.
@@ -64,6 +67,10 @@ impl Host for Inner {
         self.mailbox_taken.store(false, Ordering::Release);
     }
 
+    fn is_foreign(&self) -> bool {
+        Inner::is_foreign(self)
+    }
+
     fn drained(&self, sender: ClientKey) {
         reap::reap_if_dead(self.actor(), sender);
     }
@@ -73,7 +80,19 @@ impl Inner {
     /// Returns this client at work.
     #[inline]
     pub(crate) fn actor(&self) -> Actor<'_> {
-        Actor { shared: &self.shared, arena: &self.arena, looks: &self.looks, me: self.me.index }
+        Actor { shared: &self.shared, arena: &self.arena, looks: &self.looks, me: self.me }
+    }
+
+    /// Says whether this handle was inherited by a forked child: it stands for nothing there.
+    #[inline]
+    pub(crate) fn is_foreign(&self) -> bool {
+        fork::current() != self.stamp
+    }
+
+    /// Refuses to act for the parent of a forked child.
+    #[inline]
+    pub(crate) fn usable(&self) -> Result<()> {
+        if self.is_foreign() { Err(ErrorKind::Forked.into()) } else { Ok(()) }
     }
 
     #[inline]
@@ -87,6 +106,7 @@ impl Inner {
 
     /// Creates an object up to the point where its bytes can be written.
     pub(crate) fn create(self: &Arc<Self>, id: ObjectId, len: usize, options: &ObjectOptions) -> Result<ObjectBuffer> {
+        self.usable()?;
         if options.metadata.len() > ObjectOptions::MAX_METADATA {
             let len = options.metadata.len();
             return Err(Error::invalid(format!(
@@ -112,6 +132,7 @@ impl Inner {
 
     /// Reserves an id for a value that is not known yet.
     pub(crate) fn promise(self: &Arc<Self>, id: ObjectId) -> Result<Promise> {
+        self.usable()?;
         self.refuse_existing(id)?;
         let options = ObjectOptions::new();
         let (at, _) = self.reserve(id, 0, 0, &options)?;
@@ -127,6 +148,11 @@ impl Inner {
         self.slot(at).size(block.offset(), len, options.metadata.len(), options.children.len());
         self.commit(at, id, len, bytes)?;
         self.fill_in(at, options);
+        let slot = self.slot(at);
+        let mut state = slot.state();
+        while options.notify && state.state() == slot::CREATING && !slot.cas(state, state.with(slot::NOTIFY)) {
+            state = slot.state();
+        }
         Ok(())
     }
 
@@ -149,8 +175,11 @@ impl Inner {
             && actor != self.index()
             && client::is_dead(&self.shared, actor.into())
         {
-            reap::reap_at(self.actor(), actor.into());
-            return Ok(());
+            if reap::reap_at(self.actor(), actor.into()) {
+                return Ok(());
+            }
+            let what = format!("object {id} is being created by client {actor}, which does not exist");
+            return Err(ErrorKind::Corrupt(vec![what]).into());
         }
         Err(ErrorKind::Exists(id).into())
     }
@@ -162,7 +191,7 @@ impl Inner {
         bytes: usize,
         options: &ObjectOptions,
     ) -> Result<(SlotRef, alloc::Block)> {
-        self.with_memory(id, len, bytes, options, |alloc| alloc.reserve(self.index(), bytes))
+        self.with_memory(id, len, bytes, options, |alloc| alloc.reserve(self.me, bytes))
     }
 
     /// Calls `take` under the allocator's lock until it succeeds, waiting for memory to come back.
@@ -178,7 +207,7 @@ impl Inner {
             return Err(self.full(id, len, FullWhy::Never));
         }
         let mut attempt = || {
-            let mut alloc = Alloc::lock(&self.shared, self.index());
+            let mut alloc = Alloc::lock(&self.shared, self.me);
             take(&mut alloc)
         };
         let shortage = match attempt() {
@@ -188,6 +217,8 @@ impl Inner {
         let patience = options.timeout.unwrap_or(self.create_timeout);
         let deadline = Instant::now().checked_add(patience);
         let mut last = shortage;
+        let queued = self.shared.ctl.u32(self.shared.layout.client(self.index().into()) + C_QUEUED);
+        queued.fetch_add(1, Ordering::Relaxed);
         let found = waits::wait(&self.shared, On::Space, deadline, || match attempt() {
             Ok(taken) => Some(taken),
             Err(shortage) => {
@@ -195,6 +226,7 @@ impl Inner {
                 None
             }
         });
+        queued.fetch_sub(1, Ordering::Relaxed);
         found.ok_or_else(|| match last {
             Shortage::Slots => self.full(id, len, FullWhy::Table(self.shared.layout.slots)),
             Shortage::Memory => self.full(id, len, FullWhy::Waited(patience)),
@@ -231,7 +263,7 @@ impl Inner {
     /// Puts a described slot into the index as CREATING.
     fn enter(&self, at: SlotRef, id: ObjectId, len: usize) -> Result<()> {
         loop {
-            match index::insert(&self.shared, id, at, self.index()) {
+            match index::insert(&self.shared, id, at, self.me) {
                 Ok(()) => return Ok(()),
                 Err(Refused::Exists(other)) => {
                     if let Err(exists) = self.exists_or_dead(other, id) {
@@ -288,7 +320,7 @@ impl Inner {
     /// Describes why there was no room.
     fn full(&self, id: ObjectId, asked: usize, why: FullWhy) -> Error {
         let capacity = self.shared.layout.capacity as u64;
-        let largest = Alloc::lock(&self.shared, self.index()).largest_free() as u64;
+        let largest = Alloc::lock(&self.shared, self.me).largest_free() as u64;
         let free = capacity.saturating_sub(alloc::used_bytes(&self.shared));
         ErrorKind::StoreFull(Full { id, asked, capacity, free, largest, holders: self.bytes_by_pid(), why }).into()
     }
@@ -316,6 +348,11 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        if self.is_foreign() {
+            // The client, its server thread and its socket are the parent's.
+            std::mem::forget(self.server.take());
+            return;
+        }
         if let Some(server) = self.server.take() {
             server.stop();
         }

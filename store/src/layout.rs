@@ -13,8 +13,8 @@
 //!   256  space sequence (u32 futex)          320  death sequence (u32)
 //!
 //!   client record (256 bytes)
-//!     0  word {generation:32 | state:8}       8  pid (u32)   12  flags (u32)
-//!    16  start time of the process
+//!     0  word {generation:32 | state:8}       8  pid (u32)
+//!    16  start time of the process            24  creations that wait for memory (u32)
 //!   128  bell (u32 futex)                    132  rings opened towards this client (u32)
 //!
 //!   bucket (64 bytes): 8 entries {tag:16 | generation:16 | slot + 1:32}
@@ -33,7 +33,8 @@
 //!   rings: a 256-byte header and RING_BYTES of data each (ring.rs)
 //! ```
 //!
-//! The hash over all of these constants and the pointer width stands in the header; a process that
+//! The hash over all of these constants, those of the allocator's and the rings' sections and the
+//! pointer width stands in the header; a process that
 //! was built with another layout refuses to attach.
 
 use crate::ctl::Ctl;
@@ -73,8 +74,8 @@ pub(crate) const WAIT_BYTES: usize = 64;
 pub(crate) const CLIENT_BYTES: usize = 256;
 pub(crate) const C_WORD: usize = 0;
 pub(crate) const C_PID: usize = 8;
-pub(crate) const C_FLAGS: usize = 12;
 pub(crate) const C_START: usize = 16;
+pub(crate) const C_QUEUED: usize = 24;
 pub(crate) const C_BELL: usize = 128;
 pub(crate) const C_OPENED: usize = 132;
 /// The set of sharers in a slot has this many bits.
@@ -272,10 +273,22 @@ impl Layout {
 
 /// Returns the hash of everything that two processes must agree on.
 pub(crate) const fn hash() -> u64 {
-    const FACTS: [usize; 36] = [
+    const FACTS: &[usize] = &[
         VERSION as usize,
         size_of::<usize>(),
         HEADER_BYTES,
+        H_MAGIC,
+        H_VERSION,
+        H_HASH,
+        H_UUID,
+        H_CTL_LEN,
+        H_CAPACITY,
+        H_SLOTS,
+        H_CLIENTS,
+        H_BUCKETS,
+        H_RINGS,
+        H_PAGES,
+        H_READY,
         H_ANY_SEAL,
         H_RECLAIMED,
         H_SPACE,
@@ -286,13 +299,18 @@ pub(crate) const fn hash() -> u64 {
         WAIT_WORDS,
         WAIT_BYTES,
         CLIENT_BYTES,
+        C_WORD,
         C_PID,
         C_START,
+        C_QUEUED,
         C_BELL,
         C_OPENED,
         MAX_CLIENTS,
         BUCKET_BYTES,
+        BUCKET_ENTRIES,
         SLOT_BYTES,
+        S_STATE,
+        S_ID,
         S_OFFSET,
         S_LEN,
         S_META,
@@ -307,13 +325,19 @@ pub(crate) const fn hash() -> u64 {
         PAGE,
         CHUNK,
         PAGE_DESC_BYTES,
+        ALLOC_HEADER_BYTES,
         RING_HEADER_BYTES,
         RING_BYTES,
     ];
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    let hash = fold(0xcbf2_9ce4_8422_2325, FACTS);
+    let hash = fold(hash, crate::alloc::LAYOUT);
+    fold(hash, crate::ring::LAYOUT)
+}
+
+const fn fold(mut hash: u64, facts: &[usize]) -> u64 {
     let mut i = 0;
-    while i < FACTS.len() {
-        hash = (hash ^ FACTS[i] as u64).wrapping_mul(0x0000_0100_0000_01b3);
+    while i < facts.len() {
+        hash = (hash ^ facts[i] as u64).wrapping_mul(0x0000_0100_0000_01b3);
         i += 1;
     }
     hash

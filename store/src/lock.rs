@@ -1,10 +1,11 @@
 //! Locks that survive their owners.
 //!
 //! ```text
-//!   word: | waiters:1 | owner + 1:31 |     0 = free
+//!   word: | waiters:1 | generation:21 | owner + 1:10 |     0 = free
 //! ```
 //!
-//! The owner is a *client* (a place in the client table), taken by one compare-and-swap. A waiter
+//! The owner is a *client* (its place in the client table and the low bits of that place's
+//! generation), taken by one compare-and-swap. A waiter
 //! spins briefly, sets the waiters bit and sleeps in slices; when a slice ends without the lock it
 //! asks the kernel whether the owner's process is gone, and if so takes the lock *over*. Whoever
 //! takes a lock over must repair what it protects before anything else: [`Guard::must_repair`].
@@ -12,17 +13,20 @@
 //! the second line.
 //!
 //! Invariants:
-//! - ST-4: no lock is held across user code, a system call that can block, or a page fault on the arena.
-//! - ST-5: between a take-over and its repair nobody else can hold the lock.
+//! - ST-4: no lock is held across user code or a system call that can wait for anybody.
+//! - ST-5: between a take-over and its repair nobody else can hold the lock; an owner that was taken for dead
+//!   (its record is free: it has detached but for this) cannot unlock for its successor.
 
 use std::time::Duration;
 
-use crate::client;
+use crate::client::{self, ClientKey};
 use crate::shared::Shared;
 use crate::sync::{AtomicU32, Ordering};
 use crate::sys::futex;
 
 const WAITERS: u32 = 1 << 31;
+const INDEX_BITS: u32 = 10;
+const GENERATION: u32 = (1 << 21) - 1;
 const SPINS: u32 = 200;
 const SLICE: Duration = Duration::from_millis(20);
 
@@ -54,6 +58,7 @@ impl Lock {
 #[derive(Debug)]
 pub(crate) struct Guard<'a> {
     word: &'a AtomicU32,
+    mine: u32,
     must_repair: bool,
 }
 
@@ -66,42 +71,63 @@ impl Guard<'_> {
 
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
+        let mut now = self.mine;
         // SYNC lock: pairs with the Acquire exchanges in `acquire` and `take_over`.
-        if self.word.swap(0, Ordering::Release) & WAITERS != 0 {
+        while let Err(other) = self.word.compare_exchange(now, 0, Ordering::Release, Ordering::Relaxed) {
+            if other & !WAITERS != self.mine & !WAITERS {
+                return;
+            }
+            now = other;
+        }
+        if now & WAITERS != 0 {
             futex::wake(self.word, 1, u32::MAX);
         }
     }
 }
 
-/// Takes a lock for the client at index `me`, waiting for it.
+/// Returns how a client stands in a lock's word.
+fn name(client: ClientKey) -> u32 {
+    (client.generation & GENERATION) << INDEX_BITS | (u32::from(client.index) + 1)
+}
+
+/// Says whether the client that a lock's word names is gone.
+fn is_owner_dead(shared: &Shared, word: u32) -> bool {
+    let index = (word & ((1 << INDEX_BITS) - 1)).wrapping_sub(1) as usize;
+    let generation = word >> INDEX_BITS & GENERATION;
+    let record = client::load(shared, index);
+    client::generation(record) & GENERATION != generation || client::is_dead(shared, index)
+}
+
+/// Takes a lock for a client, waiting for it.
 #[inline]
-pub(crate) fn acquire(shared: &Shared, lock: Lock, me: u16) -> Guard<'_> {
+pub(crate) fn acquire(shared: &Shared, lock: Lock, me: ClientKey) -> Guard<'_> {
     let word = shared.ctl.u32(shared.layout.lock(lock.index()));
-    let mine = u32::from(me) + 1;
-    // SYNC lock: pairs with the Release swap of the last owner.
+    let mine = name(me);
+    // SYNC lock: pairs with the Release exchange of the last owner.
     if word.compare_exchange(0, mine, Ordering::Acquire, Ordering::Relaxed).is_ok() {
-        return Guard { word, must_repair: false };
+        return Guard { word, mine, must_repair: false };
     }
     acquire_slow(shared, word, mine)
 }
 
-/// Takes over a lock that the dead client at index `dead` holds; `None` if it does not hold it.
-pub(crate) fn take_over(shared: &Shared, lock: Lock, dead: u16, me: u16) -> Option<Guard<'_>> {
+/// Takes over a lock that the dead client `dead` holds; `None` if it does not hold it.
+pub(crate) fn take_over(shared: &Shared, lock: Lock, dead: ClientKey, me: ClientKey) -> Option<Guard<'_>> {
     let word = shared.ctl.u32(shared.layout.lock(lock.index()));
     let now = word.load(Ordering::Relaxed);
-    if now & !WAITERS != u32::from(dead) + 1 {
+    if now & !WAITERS != name(dead) {
         return None;
     }
-    let mine = (u32::from(me) + 1) | WAITERS;
+    let mine = name(me);
     // SYNC lock: the dead owner's stores are visible: it stores in program order and is gone.
-    word.compare_exchange(now, mine, Ordering::Acquire, Ordering::Relaxed).ok()?;
-    Some(Guard { word, must_repair: true })
+    word.compare_exchange(now, mine | WAITERS, Ordering::Acquire, Ordering::Relaxed).ok()?;
+    Some(Guard { word, mine, must_repair: true })
 }
 
-/// Returns the client that holds a lock.
-pub(crate) fn owner(shared: &Shared, lock: Lock) -> Option<usize> {
-    let now = shared.ctl.u32(shared.layout.lock(lock.index())).load(Ordering::Relaxed) & !WAITERS;
-    (now != 0).then(|| now as usize - 1)
+/// Says whether a lock is held in the name of a client that is gone.
+pub(crate) fn is_orphaned(shared: &Shared, lock: Lock) -> bool {
+    let now = shared.ctl.u32(shared.layout.lock(lock.index())).load(Ordering::Relaxed);
+    let index = (now & ((1 << INDEX_BITS) - 1)).wrapping_sub(1) as usize;
+    now & !WAITERS != 0 && client::state(client::load(shared, index)) == client::FREE
 }
 
 /// Lists every lock of the segment.
@@ -116,7 +142,7 @@ fn acquire_slow<'a>(shared: &Shared, word: &'a AtomicU32, mine: u32) -> Guard<'a
         if word.load(Ordering::Relaxed) == 0
             && word.compare_exchange(0, mine, Ordering::Acquire, Ordering::Relaxed).is_ok()
         {
-            return Guard { word, must_repair: false };
+            return Guard { word, mine, must_repair: false };
         }
     }
     loop {
@@ -124,7 +150,7 @@ fn acquire_slow<'a>(shared: &Shared, word: &'a AtomicU32, mine: u32) -> Guard<'a
         if now == 0 {
             // Others may sleep: whoever had to wait keeps the bit, at the price of one idle wake.
             if word.compare_exchange(0, mine | WAITERS, Ordering::Acquire, Ordering::Relaxed).is_ok() {
-                return Guard { word, must_repair: false };
+                return Guard { word, mine, must_repair: false };
             }
             continue;
         }
@@ -132,14 +158,12 @@ fn acquire_slow<'a>(shared: &Shared, word: &'a AtomicU32, mine: u32) -> Guard<'a
         if now != marked && word.compare_exchange(now, marked, Ordering::Relaxed, Ordering::Relaxed).is_err() {
             continue;
         }
-        if !futex::wait(word, marked, Some(SLICE), u32::MAX) {
-            let owner = ((marked & !WAITERS) as usize).wrapping_sub(1);
-            if (marked & !WAITERS) != mine
-                && client::is_dead(shared, owner)
-                && word.compare_exchange(marked, mine | WAITERS, Ordering::Acquire, Ordering::Relaxed).is_ok()
-            {
-                return Guard { word, must_repair: true };
-            }
+        if !futex::wait(word, marked, Some(SLICE), u32::MAX)
+            && marked & !WAITERS != mine
+            && is_owner_dead(shared, marked)
+            && word.compare_exchange(marked, mine | WAITERS, Ordering::Acquire, Ordering::Relaxed).is_ok()
+        {
+            return Guard { word, mine, must_repair: true };
         }
     }
 }

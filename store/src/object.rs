@@ -33,7 +33,10 @@ struct Unit {
 
 impl Drop for Unit {
     fn drop(&mut self) {
-        self.inner.actor().drop_unit(self.at.index, self.size);
+        // A forked child's copy of the handle stands for nothing.
+        if !self.inner.is_foreign() {
+            self.inner.actor().drop_unit(self.at.index, self.size);
+        }
     }
 }
 
@@ -60,12 +63,8 @@ impl ObjectView {
         let slot = inner.slot(at);
         let (len, meta_len) = (slot.len(), slot.meta_len());
         let whole = len.checked_next_multiple_of(8).and_then(|padded| padded.checked_add(meta_len));
-        let data = whole.and_then(|whole| inner.arena.sealed(slot.offset(), whole)).ok_or_else(|| {
-            Error::from(ErrorKind::Corrupt(vec![format!(
-                "object {id} lies at {} with {len} bytes, outside of the arena",
-                slot.offset()
-            )]))
-        })?;
+        let data = whole.and_then(|whole| inner.arena.sealed(slot.offset(), whole));
+        let data = data.ok_or_else(|| outside(id, slot.offset(), len))?;
         Ok(ObjectView { unit: Arc::new(unit), data, len, meta_len })
     }
 
@@ -87,7 +86,9 @@ impl ObjectView {
 
     /// Keeps the object existing without pinning it.
     pub fn hold(&self) -> ObjectHold {
-        self.unit.inner.actor().take_more(self.unit.at, HOLD);
+        if !self.unit.inner.is_foreign() {
+            self.unit.inner.actor().take_more(self.unit.at, HOLD);
+        }
         ObjectHold(Arc::new(Unit { inner: self.unit.inner.clone(), at: self.unit.at, id: self.unit.id, size: HOLD }))
     }
 }
@@ -165,6 +166,7 @@ impl ObjectHold {
     /// [`is_timeout`](Error::is_timeout) if it was not sealed in time, [`is_not_found`](Error::is_not_found)
     /// if it never will be.
     pub fn get(&self, timeout: Option<Duration>) -> Result<ObjectView> {
+        self.0.inner.usable()?;
         let Unit { inner, at, id, .. } = &*self.0;
         let look = || match self.state() {
             HoldState::Pending => None,
@@ -210,7 +212,7 @@ impl Draft {
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        if self.armed {
+        if self.armed && !self.inner.is_foreign() {
             self.inner.abort(self.at, self.id);
         }
     }
@@ -236,10 +238,7 @@ impl ObjectBuffer {
         let draft = Draft { inner: inner.clone(), at, id, armed: true };
         let slot = inner.slot(at);
         let len = slot.len();
-        let data = inner
-            .arena
-            .writable(slot.offset(), len)
-            .ok_or_else(|| Error::from(ErrorKind::ReadOnly("create_object")))?;
+        let data = inner.arena.writable(slot.offset(), len).ok_or_else(|| outside(id, slot.offset(), len))?;
         Ok(ObjectBuffer { draft, data, len })
     }
 
@@ -254,6 +253,7 @@ impl ObjectBuffer {
     ///
     /// If the object was taken away meanwhile; then it is aborted.
     pub fn seal(self) -> Result<ObjectView> {
+        self.draft.inner.usable()?;
         self.draft.inner.clone().seal(self.draft.at, self.draft.id)?;
         waits::sealed(&self.draft.inner.shared, [self.draft.id]);
         self.draft.into_view()
@@ -336,7 +336,9 @@ impl Promise {
 
     /// Holds the promised object.
     pub fn hold(&self) -> ObjectHold {
-        self.draft.inner.actor().take_more(self.draft.at, HOLD);
+        if !self.draft.inner.is_foreign() {
+            self.draft.inner.actor().take_more(self.draft.at, HOLD);
+        }
         ObjectHold::of(&self.draft.inner, self.draft.at, self.draft.id)
     }
 
@@ -348,8 +350,13 @@ impl Promise {
     ///
     /// [`is_store_full`](Error::is_store_full); the promise is then broken.
     pub fn fulfil(mut self, len: usize, options: &ObjectOptions) -> Result<ObjectBuffer> {
+        self.draft.inner.usable()?;
         self.draft.inner.furnish(self.draft.at, self.draft.id, len, options)?;
         self.draft.armed = false;
         ObjectBuffer::of(&self.draft.inner, self.draft.at, self.draft.id)
     }
+}
+
+fn outside(id: ObjectId, offset: usize, len: usize) -> Error {
+    ErrorKind::Corrupt(vec![format!("object {id} lies at {offset} with {len} bytes, outside of the arena")]).into()
 }

@@ -37,7 +37,8 @@ use crate::waits::{self, On};
 /// Reaps whoever is at `index` if its process is dead; says whether it was.
 pub(crate) fn reap_at(actor: Actor<'_>, index: usize) -> bool {
     let word = client::load(actor.shared, index);
-    if client::state(word) == client::FREE || !client::is_dead(actor.shared, index) {
+    let begun = client::state(word) == client::REAPING;
+    if client::state(word) == client::FREE || !begun && !client::is_dead(actor.shared, index) {
         return false;
     }
     reap(&actor, ClientKey { index: index as u16, generation: client::generation(word) });
@@ -51,7 +52,9 @@ pub(crate) fn reap(actor: &Actor<'_>, dead: ClientKey) {
     let shared = actor.shared;
     let _one_at_a_time = lock::acquire(shared, Lock::Reap, actor.me);
     begin(actor, dead);
-    for index in 0..shared.layout.clients {
+    // A client that detaches frees its own record last: until then it works in its name.
+    let own = usize::from(actor.me.index);
+    for index in (0..shared.layout.clients).filter(|&index| index != own).chain([own]) {
         let word = client::load(shared, index);
         if client::state(word) == client::REAPING {
             finish(actor, ClientKey { index: index as u16, generation: client::generation(word) });
@@ -69,7 +72,7 @@ fn begin(actor: &Actor<'_>, dead: ClientKey) {
         Err(now) if now != reaping => return,
         _ => {}
     }
-    recover_locks(actor, dead.index);
+    recover_locks(actor, dead);
     ring::sweep(shared, dead);
     resolve_slots(actor, dead.index);
     shared.ctl.u32(H_DEATHS).fetch_add(1, Ordering::SeqCst);
@@ -97,7 +100,7 @@ pub(crate) fn detach(actor: &Actor<'_>, me: ClientKey) {
     reap(actor, me);
 }
 
-fn recover_locks(actor: &Actor<'_>, dead: u16) {
+fn recover_locks(actor: &Actor<'_>, dead: ClientKey) {
     for lock in lock::all().filter(|lock| *lock != Lock::Reap) {
         let Some(guard) = lock::take_over(actor.shared, lock, dead, actor.me) else { continue };
         match lock {
@@ -131,7 +134,7 @@ fn resolve_slots(actor: &Actor<'_>, dead: u16) {
             slot::CONDEMNED if slot.cas(state, state.to(slot::SEALED, None)) => {
                 actor.look(at);
             }
-            slot::RECLAIMING if slot.cas(state, state.to(slot::RECLAIMING, Some(actor.me))) => {
+            slot::RECLAIMING if slot.cas(state, state.to(slot::RECLAIMING, Some(actor.me.index))) => {
                 let mut children = Vec::new();
                 actor.reclaim(at, &mut children);
                 for child in children {
@@ -145,7 +148,7 @@ fn resolve_slots(actor: &Actor<'_>, dead: u16) {
 
 /// Moves a creation to CONDEMNED for good and takes it out of the index; units decide when it goes.
 pub(crate) fn abort_creation(actor: &Actor<'_>, at: SlotRef, state: State) {
-    let condemned = state.to(slot::CONDEMNED, Some(actor.me)).with(slot::DELETED | slot::LOST);
+    let condemned = state.to(slot::CONDEMNED, Some(actor.me.index)).with(slot::DELETED | slot::LOST);
     let slot = Slot::of(actor.shared, at.index);
     if slot.cas(state, condemned) {
         index::remove(actor.shared, slot.id(), at);
@@ -170,8 +173,7 @@ fn look_at_unheld(actor: &Actor<'_>) {
 
 /// Reaps `client` if it is attached and its process is gone, or goes on with it if that was begun.
 pub(crate) fn reap_if_dead(actor: Actor<'_>, client: ClientKey) {
-    let word = client::load(actor.shared, client.index.into());
-    if client::generation(word) == client.generation && client::is_dead(actor.shared, client.index.into()) {
-        reap(&actor, client);
+    if client::generation(client::load(actor.shared, client.index.into())) == client.generation {
+        reap_at(actor, client.index.into());
     }
 }

@@ -111,23 +111,33 @@ fn describe(inner: &Inner, index: u32) -> Option<ObjectInfo> {
 }
 
 pub(crate) fn list(inner: &Inner) -> Vec<ObjectInfo> {
+    if inner.is_foreign() {
+        return Vec::new();
+    }
     (0..alloc::slots_ever(&inner.shared)).filter_map(|index| describe(inner, index)).collect()
 }
 
 pub(crate) fn info(inner: &Inner, id: ObjectId) -> Option<ObjectInfo> {
+    if inner.is_foreign() {
+        return None;
+    }
     let (at, _) = index::find(&inner.shared, id)?;
     describe(inner, at.index).filter(|info| info.id == id)
 }
 
 pub(crate) fn stats(inner: &Inner) -> StoreStats {
     let shared = &inner.shared;
+    if inner.is_foreign() {
+        return StoreStats::default();
+    }
+    let attached = || (0..shared.layout.clients).filter(|&c| client::state(client::load(shared, c)) == client::ALIVE);
     let (mut objects, mut unsealed) = (0, 0);
     for index in 0..alloc::slots_ever(shared) {
         let state = Slot::of(shared, index).state().state();
         objects += u64::from(matches!(state, slot::CREATING | slot::SEALED | slot::CONDEMNED));
         unsealed += u64::from(state == slot::CREATING);
     }
-    let mut alloc = Alloc::lock(shared, inner.me.index);
+    let mut alloc = Alloc::lock(shared, inner.me);
     let largest = alloc.largest_free() as u64;
     let used = alloc::used_bytes(shared);
     drop(alloc);
@@ -140,8 +150,8 @@ pub(crate) fn stats(inner: &Inner) -> StoreStats {
         committed_bytes: memory::committed(inner.arena.file()),
         objects,
         unsealed_objects: unsealed,
-        clients: (0..shared.layout.clients).filter(|&c| client::state(client::load(shared, c)) == client::ALIVE).count()
-            as u64,
+        clients: attached().count() as u64,
+        queued_creates: attached().map(|c| u64::from(client::queued(shared, c))).sum(),
         ..StoreStats::default()
     }
 }

@@ -116,6 +116,9 @@ pub use mailbox::Mailbox;
 pub use record::MAX_FRAME;
 pub use sender::{RingError, RingSender, SendError};
 
+/// What two processes must agree on about a ring.
+pub(crate) const LAYOUT: &[usize] = &[R_WORD, R_RECEIVER, R_TAIL, R_HEAD, record::GRANULE, MAX_FRAME];
+
 const R_WORD: usize = 0;
 const R_RECEIVER: usize = 8;
 const R_TAIL: usize = 16;

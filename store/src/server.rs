@@ -3,7 +3,7 @@
 //! ```text
 //!   joiner                                   server (thread `mobula-store`)
 //!     connect                                  accept, ask the kernel for uid and pid
-//!     {magic, version, read-only?} ----------> another user: refused, nothing mapped
+//!     {magic, zero} -------------------------> another user: refused, nothing mapped
 //!                                              take a client record, watch the process
 //!     <--- {status, client, lengths} + fds ---
 //!     ... the connection stays open ...        process ends (pidfd): reap
@@ -16,7 +16,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -37,16 +37,13 @@ use crate::sys::{memory, process, socket};
 
 /// How long a connection may stay silent before it has said what it wants.
 const HELLO_TIME: Duration = Duration::from_secs(1);
-/// Connections that have not said hello; more are dropped, oldest first.
+/// Connections that have not said hello; more are refused until some have.
 const MAX_STRANGERS: usize = 256;
 
 /// What a joiner says first.
 pub(crate) const HELLO: [u8; 7] = *b"mobula1";
-/// Length of a hello: the magic and one byte of flags.
+/// Length of a hello: the magic and a byte that is zero for now.
 pub(crate) const HELLO_LEN: usize = 8;
-/// Flag of a hello: map nothing writable but `ctl`.
-pub(crate) const READ_ONLY: u8 = 1;
-
 /// Status byte of the answer.
 pub(crate) const WELCOME: u8 = 0;
 pub(crate) const FULL: u8 = 1;
@@ -71,6 +68,8 @@ pub(crate) struct Host {
     pub(crate) arena: Arc<Arena>,
     pub(crate) ctl_file: File,
     pub(crate) names: Vec<Name>,
+    /// Keeps the name of a named segment ours.
+    pub(crate) _name_lock: Option<File>,
     pub(crate) create_timeout: Duration,
     /// Shared with the creator's handle: both work in the name of one client (holds.rs).
     pub(crate) looks: Arc<Looks>,
@@ -168,7 +167,17 @@ impl Guests {
     }
 
     fn accept(&mut self) {
-        while let Ok((stream, _)) = self.listener.accept() {
+        loop {
+            let stream = match self.listener.accept() {
+                Ok((stream, _)) => stream,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) => {
+                    // Out of descriptors, mostly: the backlog waits, and this thread must not spin on it.
+                    tracing::warn!(%error, "the store cannot let anybody in at the moment");
+                    std::thread::sleep(Duration::from_millis(10));
+                    return;
+                }
+            };
             if self.strangers >= MAX_STRANGERS || stream.set_nonblocking(true).is_err() {
                 continue;
             }
@@ -224,16 +233,15 @@ impl Guests {
         if said[..HELLO.len()] != HELLO {
             return;
         }
-        let read_only = said[HELLO.len()] & READ_ONLY != 0;
         let Ok(peer) = socket::peer(&stream) else { return };
         // The descriptor is opened before the start time is read: if the pid was reused in between,
         // the descriptor says at once that its process is not the one that connected, or watches the right one.
         let (Ok(pidfd), Some(start)) = (process::watch(peer.pid), process::start_time(peer.pid)) else { return };
-        let Some(key) = client::take(&self.host.shared, peer.pid, start, read_only) else {
+        let Some(key) = client::take(&self.host.shared, peer.pid, start) else {
             let mut answer = [0; ANSWER_LEN];
             answer[0] = FULL;
             answer[8..16].copy_from_slice(&(self.host.shared.layout.clients as u64).to_le_bytes());
-            let _ = socket::send_with_fds(&stream, &answer, &[self.host.ctl_file.as_fd()]);
+            let _ = (&stream).write_all(&answer);
             return;
         };
         if let Err(error) = self.watch(pidfd.as_fd()) {
@@ -249,13 +257,8 @@ impl Guests {
         answer[16..24].copy_from_slice(&(self.host.shared.layout.capacity as u64).to_le_bytes());
         let timeout = u64::try_from(self.host.create_timeout.as_nanos()).unwrap_or(u64::MAX);
         answer[24..32].copy_from_slice(&timeout.to_le_bytes());
-        let arena = if read_only {
-            memory::reopen_read_only(self.host.arena.file())
-        } else {
-            self.host.arena.file().try_clone()
-        };
-        let sent = arena
-            .and_then(|arena| socket::send_with_fds(&stream, &answer, &[self.host.ctl_file.as_fd(), arena.as_fd()]));
+        let files = [self.host.ctl_file.as_fd(), self.host.arena.file().as_fd()];
+        let sent = socket::send_with_fds(&stream, &answer, &files);
         if sent.is_err() {
             self.reap(key);
             return;
@@ -266,7 +269,7 @@ impl Guests {
 
     fn reap(&mut self, key: ClientKey) {
         let Host { shared, arena, looks, me, .. } = &self.host;
-        reap::reap(&Actor { shared, arena, looks, me: me.index }, key);
+        reap::reap(&Actor { shared, arena, looks, me: *me }, key);
         self.guests.retain(|_, guest| !matches!(guest, Guest::Client { key: other, .. } if *other == key));
     }
 

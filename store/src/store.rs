@@ -80,7 +80,7 @@ impl Store {
     /// [`is_permission_denied`](Error::is_permission_denied) if it is another user's,
     /// [`is_store_full`](Error::is_store_full) if all places for clients are taken.
     pub fn attach(address: impl AsRef<str>) -> Result<Store> {
-        Ok(Store { inner: attach::attach(address.as_ref(), false)? })
+        Ok(Store { inner: attach::attach(address.as_ref())? })
     }
 
     /// Returns the address that others attach to.
@@ -152,6 +152,7 @@ impl Store {
     /// [`is_timeout`](Error::is_timeout).
     #[inline]
     pub fn get(&self, id: ObjectId, timeout: Option<Duration>) -> Result<ObjectView> {
+        self.inner.usable()?;
         match self.try_get(id) {
             Some(view) => view,
             None => self.get_slow(id, timeout),
@@ -209,6 +210,7 @@ impl Store {
         n: usize,
         timeout: Option<Duration>,
     ) -> Result<(Vec<ObjectId>, Vec<ObjectId>)> {
+        self.inner.usable()?;
         if n == 0 || n > ids.len() {
             return Err(Error::invalid(format!("wait takes 1 to {} as the number of objects, got {n}", ids.len())));
         }
@@ -256,6 +258,7 @@ impl Store {
     ///
     /// As the table says.
     pub fn delete(&self, id: ObjectId) -> Result<Deleted> {
+        self.inner.usable()?;
         loop {
             let (at, state) =
                 index::find(&self.inner.shared, id).ok_or_else(|| Error::from(ErrorKind::NotFound(id)))?;
@@ -284,6 +287,7 @@ impl Store {
     ///
     /// [`is_not_found`](Error::is_not_found).
     pub fn hold(&self, id: ObjectId) -> Result<ObjectHold> {
+        self.inner.usable()?;
         let found = index::find(&self.inner.shared, id);
         match found.map(|(at, _)| (at, self.inner.actor().adopt(at, HOLD, true))) {
             Some((at, Adopted::Sealed | Adopted::Creating)) => Ok(ObjectHold::of(&self.inner, at, id)),
@@ -323,6 +327,7 @@ impl Store {
     ///
     /// [`is_corrupt`](Error::is_corrupt), listing all that is broken.
     pub fn check(&self) -> Result<CheckReport> {
+        self.inner.usable()?;
         check::check(&self.inner)
     }
 }

@@ -4,6 +4,7 @@
 //! rustix is used from there; what it lacks is here, one call a function.
 
 pub(crate) mod clock;
+pub(crate) mod fork;
 pub(crate) mod futex;
 pub(crate) mod memory;
 pub(crate) mod process;

@@ -7,15 +7,20 @@
 //!
 //! Outside of both, such a value refuses to be serialised: an id that nobody holds would be a
 //! promise that nobody keeps.
+//!
+//! Formats such as postcard keep no text of an error that is not theirs, so a value that cannot be
+//! decoded also leaves its error here, and whoever runs the decoder takes it out.
 
 use std::cell::RefCell;
 
+use crate::error::Error;
 use crate::object::ObjectHold;
 use crate::store::Store;
 
 thread_local! {
     static ENCODING: RefCell<Vec<Vec<ObjectHold>>> = const { RefCell::new(Vec::new()) };
     static DECODING: RefCell<Vec<Store>> = const { RefCell::new(Vec::new()) };
+    static REFUSAL: RefCell<Option<Error>> = const { RefCell::new(None) };
 }
 
 /// Runs an encoder and returns the holds that values noted meanwhile, in order.
@@ -68,4 +73,18 @@ pub fn is_encoding() -> bool {
 /// Returns the store that ids are looked up in, inside [`decode`].
 pub fn decoding() -> Option<Store> {
     DECODING.with(|stack| stack.borrow().last().cloned())
+}
+
+/// Leaves the error of a value that cannot be decoded, and makes the format's error of it.
+pub(crate) fn refuse<E: serde::de::Error>(error: Error) -> E {
+    let text = error.to_string();
+    let _ = REFUSAL.try_with(|slot| slot.replace(Some(error)));
+    E::custom(text)
+}
+
+/// Takes the error that the last value left which could not be decoded on this thread.
+///
+/// A decoder calls it before it starts, too: a value that was refused may have had a substitute.
+pub fn take_refusal() -> Option<Error> {
+    REFUSAL.try_with(RefCell::take).ok().flatten()
 }

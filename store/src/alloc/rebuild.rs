@@ -7,6 +7,7 @@ use super::{
     A_BINS, A_FREE_PAGES, A_FREE_SLOT, A_SLOTS_EVER, A_SLOTS_USED, A_SPANS, A_USED, Alloc, BINS, Block, CLASSES,
     P_KIND, P_LEN, spans,
 };
+use crate::client::ClientKey;
 use crate::shared::Shared;
 use crate::slot::{self, Slot};
 use crate::sync::Ordering;
@@ -26,7 +27,7 @@ enum Owned {
 }
 
 /// Makes one free run of a fresh segment.
-pub(crate) fn initialise(shared: &Shared, me: u16) {
+pub(crate) fn initialise(shared: &Shared, me: ClientKey) {
     rebuild(&mut Alloc::lock(shared, me));
 }
 

@@ -7,8 +7,12 @@ use crate::layout::Layout;
 fn shared(capacity: usize, slots: usize) -> Shared {
     let layout = Layout::new(capacity, slots, 2).unwrap();
     let shared = Shared { ctl: Ctl::heap(layout.len), layout };
-    initialise(&shared, 0);
+    initialise(&shared, key(0));
     shared
+}
+
+fn key(index: u16) -> ClientKey {
+    ClientKey { index, generation: 0 }
 }
 
 struct Random(u64);
@@ -52,11 +56,11 @@ fn random_work_keeps_the_invariants_and_gives_all_back() {
         let mut random = Random(seed * 0x9e37_79b9);
         let mut live: Vec<(SlotRef, Block)> = Vec::new();
         for step in 0..2_000 {
-            let mut alloc = Alloc::lock(&shared, 0);
+            let mut alloc = Alloc::lock(&shared, key(0));
             if random.below(5) < 3 {
                 let bits = random.below(19);
                 let bytes = random.below(1 << bits) + random.below(2);
-                if let Ok((at, block)) = alloc.reserve(0, bytes) {
+                if let Ok((at, block)) = alloc.reserve(key(0), bytes) {
                     assert!(block.bytes() >= bytes && block.offset() % 64 == 0);
                     let end = |b: Block| b.offset() + b.bytes();
                     let apart = |b: Block| b.bytes() == 0 || end(b) <= block.offset() || end(block) <= b.offset();
@@ -83,7 +87,7 @@ fn random_work_keeps_the_invariants_and_gives_all_back() {
                 );
             }
         }
-        let mut alloc = Alloc::lock(&shared, 0);
+        let mut alloc = Alloc::lock(&shared, key(0));
         for (at, _) in live {
             alloc.release(at);
         }
@@ -95,14 +99,14 @@ fn random_work_keeps_the_invariants_and_gives_all_back() {
 #[test]
 fn a_lock_taken_over_from_the_dead_is_repaired_first() {
     let shared = shared(1 << 20, 64);
-    let (at, _) = Alloc::lock(&shared, 1).reserve(1, 5000).unwrap();
+    let (at, _) = Alloc::lock(&shared, key(1)).reserve(key(1), 5000).unwrap();
     // The owner dies in the middle: lists are garbage, the slot is not.
-    let dying = lock::acquire(&shared, Lock::Alloc, 1);
+    let dying = lock::acquire(&shared, Lock::Alloc, key(1));
     std::mem::forget(dying);
     for field in [A_USED, A_FREE_SLOT, A_BINS, A_BINS + 8 * 5, A_SPANS] {
         shared.ctl.u64(shared.layout.alloc_at + field).store(u64::MAX >> 8, Ordering::Relaxed);
     }
-    let guard = lock::take_over(&shared, Lock::Alloc, 1, 0).unwrap();
+    let guard = lock::take_over(&shared, Lock::Alloc, key(1), key(0)).unwrap();
     let mut alloc = Alloc::with(&shared, guard);
     assert_eq!(verify(&alloc), Vec::<String>::new());
     alloc.release(at);

@@ -160,7 +160,7 @@ impl Receiver {
             }
             let sender = word.sender();
             let ending = word.state() == State::Ending || !client::is_attached(shared, sender);
-            let known = self.rings.iter().find(|it| it.index == index && it.sender == sender);
+            let known = self.rings.iter().find(|it| it.index == index && it.sender == sender && !it.gone);
             // The head in shared memory is this side's own word, so it is as good as a known one.
             let head = known.map_or_else(|| ring.head_cell().load(Ordering::Relaxed), |it| it.head);
             found.push(Incoming { index, sender, head, ending, gone: false });

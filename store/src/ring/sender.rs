@@ -46,7 +46,7 @@ pub enum SendError {
 pub struct RingSender {
     shared: Arc<Shared>,
     sender: Sender,
-    _host: Arc<dyn Host>,
+    host: Arc<dyn Host>,
 }
 
 impl RingSender {
@@ -56,7 +56,7 @@ impl RingSender {
     pub(crate) fn open(host: Arc<dyn Host>, to: ClientKey) -> Result<RingSender, RingError> {
         let shared = Arc::clone(host.shared());
         let sender = Sender::open(&shared, host.key(), to)?;
-        Ok(RingSender { shared, sender, _host: host })
+        Ok(RingSender { shared, sender, host })
     }
 
     /// Returns the client that receives.
@@ -89,7 +89,10 @@ impl RingSender {
 
 impl Drop for RingSender {
     fn drop(&mut self) {
-        self.sender.close(&self.shared);
+        // A forked child's copy is the parent's ring.
+        if !self.host.is_foreign() {
+            self.sender.close(&self.shared);
+        }
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 use memmap2::{MmapOptions, MmapRaw};
-use rustix::fs::{FallocateFlags, MemfdFlags, Mode, OFlags, SealFlags, fallocate, fcntl_add_seals, memfd_create};
+use rustix::fs::{
+    FallocateFlags, FlockOperation, MemfdFlags, Mode, SealFlags, fallocate, fcntl_add_seals, flock, memfd_create,
+};
 
 /// Makes anonymous shared memory of `len` bytes whose size can never change again.
 ///
@@ -26,14 +28,6 @@ pub(crate) fn anonymous(name: &str, len: usize) -> io::Result<File> {
 /// Opens named shared memory that exists; read and write.
 pub(crate) fn open_named(name: &str) -> io::Result<File> {
     let fd = rustix::shm::open(name, rustix::shm::OFlags::RDWR, Mode::empty())?;
-    Ok(File::from(fd))
-}
-
-/// Opens the same memory once more so that it can only be read.
-pub(crate) fn reopen_read_only(file: &File) -> io::Result<File> {
-    use std::os::fd::AsRawFd;
-    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-    let fd: OwnedFd = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     Ok(File::from(fd))
 }
 
@@ -75,6 +69,19 @@ pub(crate) fn committed(file: &File) -> u64 {
 /// Faults a mapped range in ahead of use; best effort.
 pub(crate) fn populate(map: &MmapRaw, offset: usize, len: usize) {
     let _ = map.advise_range(memmap2::Advice::PopulateWrite, offset, len);
+}
+
+/// Locks a file or folder against others who lock it, until the descriptor is closed; waits for it.
+pub(crate) fn lock(file: &File) -> io::Result<()> {
+    Ok(flock(file, FlockOperation::LockExclusive)?)
+}
+
+/// Locks a file as [`lock`] does, but says no instead of waiting.
+pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
+        other => Ok(other.map(|()| true)?),
+    }
 }
 
 /// Removes a file that may not be there.

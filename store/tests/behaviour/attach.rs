@@ -136,3 +136,24 @@ fn options_without_sense_are_errors() {
     }
     assert!(Store::create(StoreOptions::new(usize::MAX)).is_err());
 }
+
+#[test]
+fn clients_come_and_go_from_many_threads() {
+    let store = store();
+    std::thread::scope(|s| {
+        for thread in 0..4u8 {
+            let address = store.address().to_owned();
+            s.spawn(move || {
+                for round in 0..60u8 {
+                    let client = Store::attach(&address).unwrap();
+                    let id = mobula_store::ObjectId::random();
+                    let view = client.put(id, &[thread ^ round; 3000]).unwrap();
+                    client.delete(id).unwrap();
+                    assert_eq!(view[2999], thread ^ round);
+                }
+            });
+        }
+    });
+    assert_eq!(store.stats().clients, 1);
+    crate::assert_empty(&store);
+}

@@ -56,9 +56,13 @@ fn a_creation_waits_for_memory_that_comes_back() {
     let view = store.put(id(1), &vec![1; 900_000]).unwrap();
     let other = store.clone();
     let creator = thread::spawn(move || other.put(id(2), &vec![2; 900_000]).unwrap()[0]);
+    while store.stats().queued_creates == 0 {
+        thread::yield_now();
+    }
     store.delete(id(1)).unwrap();
     drop(view);
     assert_eq!(creator.join().unwrap(), 2);
+    assert_eq!(store.stats().queued_creates, 0);
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod arrays;
 mod attach;
 mod counted;
 mod delete;
+mod forked;
 mod full;
 mod lifecycle;
 mod model;

@@ -28,3 +28,19 @@ fn a_named_store_is_found_by_name_and_its_name_goes_with_it() {
         assert!(Store::create(options).unwrap_err().is_invalid_argument());
     }
 }
+
+#[test]
+fn a_name_belongs_to_one_living_store_whatever_its_address() {
+    let name = format!("mobula-test-two-{}", std::process::id());
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let options = |socket: &str| {
+        let address = folder.path().join(socket).to_string_lossy().into_owned();
+        StoreOptions::new(1 << 20).segment(Segment::Named(name.clone())).address(address)
+    };
+    let first = Store::create(options("first")).unwrap();
+    assert!(Store::create(options("second")).unwrap_err().is_address_in_use());
+    first.put(id(1), b"kept").unwrap();
+    drop(first);
+    Store::create(options("second")).unwrap();
+}

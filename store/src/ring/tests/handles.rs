@@ -30,6 +30,10 @@ impl Host for Client {
         self.mailboxes_dropped.fetch_add(1, Ordering::SeqCst);
     }
 
+    fn is_foreign(&self) -> bool {
+        false
+    }
+
     fn drained(&self, sender: ClientKey) {
         self.drained.lock().unwrap().push(sender);
     }

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Crash proofs of the store.
+#   ci/crash.sh            every instruction of every operation is a place to die; hours
+#   ci/crash.sh --short    what a CI run has time for
+# MOBULA_STEPS and MOBULA_KILLS choose anything between.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+if [ "${1:-}" = --short ]; then
+    : "${MOBULA_STEPS:=40}" "${MOBULA_KILLS:=400}"
+else
+    : "${MOBULA_STEPS:=all}" "${MOBULA_KILLS:=20000}"
+fi
+export MOBULA_STEPS MOBULA_KILLS
+cargo test --quiet -p mobula-store --test stepped -- --nocapture
+cargo test --quiet -p mobula-store --test deaths -- --nocapture chaos

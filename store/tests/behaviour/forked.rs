@@ -1,0 +1,73 @@
+//! A forked child is not its parent (paragraph 16).
+
+use mobula_store::{Lifetime, ObjectOptions, Store};
+
+use crate::{assert_empty, id, store};
+
+/// Runs `child` in a forked process and says whether all of its checks held.
+#[allow(unsafe_code)]
+fn in_child(child: impl FnOnce() -> bool) -> bool {
+    // SAFETY: the child only runs `child` and leaves by `_exit`; glibc keeps its allocator usable over a fork.
+    match unsafe { libc::fork() } {
+        0 => {
+            let code = i32::from(!child());
+            // SAFETY: ends the child without running the parent's destructors or the test harness.
+            unsafe { libc::_exit(code) }
+        }
+        pid => {
+            assert!(pid > 0, "fork");
+            let mut status = 0;
+            // SAFETY: waits for our own child; the status is a local.
+            assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
+            status == 0
+        }
+    }
+}
+
+#[test]
+fn inherited_handles_refuse_and_their_drops_do_nothing() {
+    let store = store();
+    let view = store.put_with(id(1), b"parent's", &ObjectOptions::new().lifetime(Lifetime::Counted)).unwrap();
+    let hold = view.hold();
+    let buffer = store.create_object(id(2), 10).unwrap();
+    let other = Store::attach(store.address()).unwrap();
+    let mut ring = store.open_ring(other.client()).unwrap();
+    let held = (store.clone(), view.clone(), hold.clone(), other.clone());
+    let ok = in_child(move || {
+        let (store, view, hold, other) = held;
+        let refused = [
+            store.get(id(1), None).unwrap_err(),
+            store.put(id(3), b"x").unwrap_err(),
+            store.delete(id(1)).unwrap_err(),
+            store.hold(id(1)).unwrap_err(),
+            hold.get(None).unwrap_err(),
+            other.check().unwrap_err(),
+        ];
+        let readable = &view[..] == b"parent's";
+        let silent = store.list().is_empty() && store.info(id(1)).is_none() && store.stats().capacity_bytes == 0;
+        let fresh = Store::attach(store.address()).is_ok_and(|fresh| fresh.put(id(4), b"child's").is_ok());
+        drop((store, view, hold, other));
+        refused.iter().all(|e| e.is_forked()) && readable && silent && fresh
+    });
+    assert!(ok, "a check in the child failed");
+    assert_eq!(&view[..], b"parent's");
+    assert_eq!(&store.get(id(4), None).unwrap()[..], b"child's");
+    buffer.seal().unwrap();
+    ring.try_send(b"still open", false).unwrap();
+    drop((view, hold, ring, other));
+    store.delete(id(2)).unwrap();
+    store.delete(id(4)).unwrap();
+    assert_empty(&store);
+}
+
+#[test]
+fn a_child_draws_other_ids() {
+    let store = store();
+    let _ = mobula_store::ObjectId::random();
+    let drawn = in_child(|| {
+        let fresh = Store::attach(store.address());
+        fresh.is_ok_and(|fresh| fresh.put(mobula_store::ObjectId::random(), b"").is_ok())
+    });
+    assert!(drawn);
+    assert!(store.put(mobula_store::ObjectId::random(), b"").is_ok(), "the child had the same id");
+}
