@@ -97,10 +97,7 @@ pub(crate) fn insert(shared: &Shared, id: ObjectId, at: SlotRef, me: ClientKey) 
     if let Some((taken, _)) = find(shared, id) {
         return Err(Refused::Exists(taken));
     }
-    let free = |bucket: usize| (0..BUCKET_ENTRIES).filter(move |&i| is_free(shared, bucket, i));
-    let counts = place.buckets.map(|b| free(b).count());
-    let bucket = place.buckets[usize::from(counts[1] > counts[0])];
-    let Some(i) = free(bucket).next() else { return Err(Refused::Full) };
+    let Some((bucket, i)) = free_cell(shared, &place) else { return Err(Refused::Full) };
     let slot = Slot::of(shared, at.index);
     let reserved = slot.state();
     let creating = reserved.to(slot::CREATING, Some(me.index));
@@ -110,6 +107,22 @@ pub(crate) fn insert(shared: &Shared, id: ObjectId, at: SlotRef, me: ClientKey) 
     // SYNC entry: publishes the slot's id; pairs with the Acquire load in `find`.
     cell(shared, bucket, i).store(entry(&place, at), Ordering::Release);
     Ok(())
+}
+
+/// Finds a cell in the emptier of the two buckets.
+fn free_cell(shared: &Shared, place: &Place) -> Option<(usize, usize)> {
+    let empty = |bucket: usize| {
+        let is_empty = move |&i: &usize| cell(shared, bucket, i).load(Ordering::Relaxed) == 0;
+        (0..BUCKET_ENTRIES).filter(is_empty)
+    };
+    let counts = place.buckets.map(|bucket| empty(bucket).count());
+    let bucket = place.buckets[usize::from(counts[1] > counts[0])];
+    let left_over = || {
+        let cells = place.buckets.into_iter().flat_map(|bucket| (0..BUCKET_ENTRIES).map(move |i| (bucket, i)));
+        cells.into_iter().find(|&(bucket, i)| is_free(shared, bucket, i))
+    };
+    // Entries of objects that are gone are rare and cost a look at their slots: only if nothing is empty.
+    empty(bucket).next().map(|i| (bucket, i)).or_else(left_over)
 }
 
 /// Says whether a cell may be overwritten: empty, or left by an object that is gone.

@@ -11,6 +11,7 @@
 //!    96  ready: 0 while being made, then 1
 //!   128  any-seal sequence (u32 futex)       192  reclaim sequence (u32 futex)
 //!   256  space sequence (u32 futex)          320  death sequence (u32)
+//!   384  rings ever used
 //!
 //!   client record (256 bytes)
 //!     0  word {generation:32 | state:8}       8  pid (u32)
@@ -60,6 +61,7 @@ pub(crate) const H_ANY_SEAL: usize = 128;
 pub(crate) const H_RECLAIMED: usize = 192;
 pub(crate) const H_SPACE: usize = 256;
 pub(crate) const H_DEATHS: usize = 320;
+pub(crate) const H_RINGS_EVER: usize = 384;
 
 /// A lock has a line of its own.
 pub(crate) const LOCK_BYTES: usize = 64;
@@ -293,6 +295,7 @@ pub(crate) const fn hash() -> u64 {
         H_RECLAIMED,
         H_SPACE,
         H_DEATHS,
+        H_RINGS_EVER,
         LOCK_BYTES,
         SHARDS,
         LOCKS,

@@ -108,7 +108,7 @@ mod sender;
 
 use crate::bell::{self, Doorbell};
 use crate::client::{self, ClientKey};
-use crate::layout::{C_OPENED, MAX_CLIENTS};
+use crate::layout::{C_OPENED, H_RINGS_EVER, MAX_CLIENTS};
 use crate::shared::Shared;
 use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
 
@@ -272,8 +272,20 @@ fn announce(shared: &Shared, receiver: ClientKey) {
     Doorbell::of(shared, receiver.index).ring();
 }
 
+/// The rings that were ever used: all others are FREE.
 fn indices(shared: &Shared) -> std::ops::Range<u32> {
-    0..u32::try_from(shared.layout.rings).unwrap_or(u32::MAX)
+    // SYNC RINGS-EVER: pairs with `reach`, which comes before a ring's first claim.
+    let used = shared.ctl.u64(H_RINGS_EVER).load(Ordering::SeqCst);
+    0..u32::try_from(used.min(shared.layout.rings as u64)).unwrap_or(u32::MAX)
+}
+
+/// Counts a ring among those that were ever used, before it is claimed.
+fn reach(shared: &Shared, index: u32) {
+    let used = shared.ctl.u64(H_RINGS_EVER);
+    if used.load(Ordering::Relaxed) <= u64::from(index) {
+        // SYNC RINGS-EVER: pairs with `indices`.
+        used.fetch_max(u64::from(index) + 1, Ordering::SeqCst);
+    }
 }
 
 /// Lets go of every ring that `dead` was an end of, tells the other ends, and wakes all sleepers.

@@ -26,9 +26,9 @@ enum Owned {
     Span(usize, [u64; 4]),
 }
 
-/// Makes one free run of a fresh segment.
+/// Makes one free run of a fresh segment: everything else of it is zero, which is right, and stays untouched memory.
 pub(crate) fn initialise(shared: &Shared, me: ClientKey) {
-    rebuild(&mut Alloc::lock(shared, me));
+    Alloc::lock(shared, me).link_run(0, shared.layout.pages);
 }
 
 /// Builds free lists, bitmaps and counters from the slots' block words.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::record::{GRANULES, MAX_FRAME, granules};
-use super::{Ring, State, Word, announce, indices};
+use super::{Ring, State, Word, announce, indices, reach};
 use crate::bell::Doorbell;
 use crate::client::{self, ClientKey};
 use crate::host::Host;
@@ -145,15 +145,14 @@ impl Sender {
     }
 
     fn claim(shared: &Shared, from: ClientKey, to: ClientKey) -> Result<Sender, RingError> {
-        let rings = indices(shared).end;
-        // Clients begin at different places, so that they do not fight for the same ring.
-        let first = u32::from(from.index) * 8;
-        for index in (0..rings).map(|i| first.wrapping_add(i) % rings) {
+        // The lowest that is free: the others are neither looked at by anybody nor paid for with memory.
+        for index in 0..u32::try_from(shared.layout.rings).unwrap_or(u32::MAX) {
             let ring = Ring::of(shared, index);
             let word = ring.word();
             if word.state() != State::Free {
                 continue;
             }
+            reach(shared, index);
             let Ok(word) = ring.shift(word, word.claimed(from)) else {
                 continue;
             }; // O1

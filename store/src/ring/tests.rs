@@ -243,8 +243,9 @@ fn nobody_opens_a_ring_to_who_is_not_there() {
 #[test]
 fn opening_fails_when_all_rings_are_taken() {
     let shared = shared();
-    for index in indices(&shared) {
+    for index in 0..shared.layout.rings as u32 {
         let ring = Ring::of(&shared, index);
+        reach(&shared, index);
         ring.shift(ring.word(), ring.word().claimed(key(3))).unwrap();
     }
     assert_eq!(Sender::open(&shared, key(0), key(1)).unwrap_err(), RingError::Exhausted);
