@@ -65,6 +65,18 @@ pub(crate) fn block_signals() {
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, set.as_ptr(), ptr::null_mut()) };
 }
 
+/// Runs `start` with no signal blocked, because a new process inherits the mask of the thread that starts it.
+pub(crate) fn with_signals<R>(start: impl FnOnce() -> R) -> R {
+    let mut none = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: the pointer is to memory of the right type, which the call initialises.
+    unsafe { libc::sigemptyset(none.as_mut_ptr()) };
+    // SAFETY: sigemptyset above has initialised the set; a null old set asks for nothing back.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, none.as_ptr(), ptr::null_mut()) };
+    let result = start();
+    block_signals();
+    result
+}
+
 /// The real-time signal by which a worker hears of its parent's death: far from those that
 /// runtimes and profilers tend to take from the low end.
 fn death_signal() -> libc::c_int {

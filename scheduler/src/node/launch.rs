@@ -67,7 +67,7 @@ impl Recipe {
         }
         command.env(MARK, mark.encode());
         command.stdin(OwnedFd::from(child_stream)).stdout(child_out).stderr(child_err).process_group(0);
-        let mut child = command.spawn()?;
+        let mut child = sys::with_signals(|| command.spawn())?;
         match open_pidfd(&child) {
             Ok(pidfd) => Ok(Launched { child, pidfd, stream, out, err }),
             Err(error) => {

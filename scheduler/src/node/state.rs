@@ -151,11 +151,14 @@ impl State {
             match event {
                 Ok(event) => {
                     let more: Vec<_> = self.parts.inbox.try_iter().take(BATCH).collect();
+                    let mut stop = false;
                     for event in std::iter::once(event).chain(more) {
-                        if matches!(event, Event::Stop) {
-                            return self.stop();
-                        }
+                        // What came with it is handled first: the ends of workers that `stop` would wait for.
+                        stop |= matches!(event, Event::Stop);
                         self.handle(event);
+                    }
+                    if stop {
+                        return self.stop();
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {}
