@@ -1,0 +1,210 @@
+//! Calls of actor methods, from the builder to the ring.
+//!
+//! ```text
+//!   c.add(5)  ->  Call<One<i64>>  -- .remote() -->  pending entry, frame, ring   (the usual case)
+//!                                              \->  queue of the actor's route   (anything missing)
+//! ```
+
+use std::cell::RefCell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use mobula_scheduler::ids::ActorId;
+use mobula_store::{ObjectHold, ObjectId};
+
+use crate::actor::RawHandle;
+use crate::arg::{Args, Readiness};
+use crate::context;
+use crate::core::Core;
+use crate::definition::MethodDef;
+use crate::error::{Error, Result};
+use crate::frames::{BODY_LIMIT, FrameWriter};
+use crate::pending::{Callee, PendingCall};
+use crate::pump;
+use crate::returns::{Birth, Returns};
+use crate::value::{self, TAG_VALUE};
+
+/// A call that is ready to be made; it borrows from nothing.
+///
+/// Methods of an [`ActorHandle`](crate::ActorHandle) give it.
+#[must_use = "a call is made by `.remote()`"]
+pub struct Call<R> {
+    handle: RawHandle,
+    method: &'static MethodDef,
+    index: u16,
+    args: Args,
+    max_task_retries: Option<i32>,
+    retry_errors: Option<bool>,
+    returns: PhantomData<fn() -> R>,
+}
+
+impl<R> fmt::Debug for Call<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call").field("method", &self.method.name).field("args", &self.args).finish_non_exhaustive()
+    }
+}
+
+impl<R: Returns> Call<R> {
+    #[doc(hidden)]
+    pub fn __new(handle: &RawHandle, method: &'static MethodDef, index: u16, args: Args) -> Self {
+        Call {
+            handle: handle.clone(),
+            method,
+            index,
+            args,
+            max_task_retries: method.max_task_retries,
+            retry_errors: method.retry_errors,
+            returns: PhantomData,
+        }
+    }
+
+    /// Sets how often the call is tried again after its actor's process died.
+    pub fn max_task_retries(mut self, times: i32) -> Self {
+        self.max_task_retries = Some(times);
+        self
+    }
+
+    /// Sets whether an `Err` or a panic is tried again, too.
+    pub fn retry_errors(mut self, yes: bool) -> Self {
+        self.retry_errors = Some(yes);
+        self
+    }
+
+    /// Makes the call and returns at once; whatever goes wrong comes out of `get`.
+    pub fn remote(self) -> R::Refs {
+        let core = self.handle.core().clone();
+        match self.check() {
+            Ok(()) => self.submit(),
+            Err(error) => R::make(Birth::Failed(Some(&core), core.next_call(), &error)).0,
+        }
+    }
+
+    /// Makes the call, or says why it cannot be made.
+    ///
+    /// # Errors
+    ///
+    /// What is known at once: the runtime has ended, the actor is known to be dead, an option makes
+    /// no sense or is not available yet, an argument cannot be encoded.
+    pub fn try_remote(self) -> Result<R::Refs> {
+        self.check()?;
+        if let Some(death) = self.handle.route().death() {
+            return Err(Error::actor_died(death));
+        }
+        Ok(self.submit())
+    }
+
+    fn check(&self) -> Result<()> {
+        self.handle.core().check_open()?;
+        check_retries("max_task_retries", self.max_task_retries, self.retry_errors)?;
+        if self.method.concurrency_group.is_some() {
+            return Err(Error::not_yet("concurrency_group"));
+        }
+        match self.args.readiness() {
+            Readiness::Failed(error) => Err(error),
+            Readiness::Ready | Readiness::Waiting => Ok(()),
+        }
+    }
+
+    fn submit(self) -> R::Refs {
+        let Call { handle, index, args, .. } = self;
+        let core = handle.core().clone();
+        let route = handle.route().clone();
+        let call = core.next_call();
+        let depth = context::depth();
+        let (refs, call_refs) = R::make(Birth::Pending(&core, call));
+        let callee = Callee::Actor(handle);
+        if args.refs().next().is_some() {
+            core.pending().insert(call, PendingCall { refs: call_refs, callee, holds: Vec::new() });
+            route.send_later(&core, call, index, depth, args);
+            return refs;
+        }
+        let (bytes, mut holds) = args.into_parts();
+        let sent = with_writer(|writer| {
+            let spilled = write(writer, &core, call, route.id(), index, depth, (&bytes, &holds), None)?;
+            holds.extend(spilled);
+            core.pending().insert(call, PendingCall { refs: call_refs, callee, holds });
+            Ok(route.send(&core, call, writer.bytes()))
+        });
+        match sent {
+            Ok(full) => {
+                if full {
+                    pump::turn(&core);
+                }
+                refs
+            }
+            Err(error) => R::make(Birth::Failed(Some(&core), call, &error)).0,
+        }
+    }
+}
+
+/// Refuses retries, which this version does not have.
+pub(crate) fn check_retries(name: &str, retries: Option<i32>, errors: Option<bool>) -> Result<()> {
+    match retries {
+        Some(times) if times < -1 => {
+            return Err(Error::invalid_argument(format!("{name} must be -1 (always), 0 or more, not {times}")));
+        }
+        Some(times) if times != 0 => return Err(Error::not_yet(&format!("{name} other than 0"))),
+        _ => {}
+    }
+    if errors == Some(true) { Err(Error::not_yet("retry_errors")) } else { Ok(()) }
+}
+
+/// The error of a frame that no ring takes.
+pub(crate) fn too_long() -> Error {
+    Error::invalid_argument("the call refers to more objects than one message can name; put them into one object")
+}
+
+thread_local! {
+    static WRITER: RefCell<FrameWriter> = RefCell::new(FrameWriter::default());
+}
+
+/// Lends the thread's frame buffer; a fresh one while it is in use further out.
+pub(crate) fn with_writer<R>(f: impl FnOnce(&mut FrameWriter) -> R) -> R {
+    let mut writer = WRITER.try_with(|slot| slot.take()).unwrap_or_default();
+    let result = f(&mut writer);
+    let _ = WRITER.try_with(|slot| slot.replace(writer));
+    result
+}
+
+/// Writes a call's frame; returns it with the hold of the arguments if they went into the store.
+pub(crate) fn frame(
+    core: &Core,
+    call: u64,
+    actor: ActorId,
+    method: u16,
+    depth: u32,
+    args: &Args,
+    patience: Duration,
+) -> Result<(Vec<u8>, Option<ObjectHold>)> {
+    with_writer(|writer| {
+        let spilled = write(writer, core, call, actor, method, depth, args.parts(), Some(patience))?;
+        Ok((writer.bytes().to_vec(), spilled))
+    })
+}
+
+#[expect(clippy::too_many_arguments, reason = "the fields of one frame")]
+fn write(
+    writer: &mut FrameWriter,
+    core: &Core,
+    call: u64,
+    actor: ActorId,
+    method: u16,
+    depth: u32,
+    (bytes, holds): (&[u8], &[ObjectHold]),
+    patience: Option<Duration>,
+) -> Result<Option<ObjectHold>> {
+    let spilled = if bytes.len() + 16 * holds.len() > BODY_LIMIT {
+        let hold = value::store_bytes(core.store(), ObjectId::random(), bytes, holds, TAG_VALUE, patience)
+            .map_err(|error| Error::from_store(&error, "the arguments of a call"))?;
+        Some(hold)
+    } else {
+        None
+    };
+    writer.call(call, core.nonce(), actor, method, depth);
+    match &spilled {
+        Some(hold) => writer.stored(hold.id()),
+        None => writer.inline(bytes, holds.iter().map(ObjectHold::id)),
+    }
+    Ok(spilled)
+}

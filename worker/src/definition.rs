@@ -1,0 +1,153 @@
+//! What the attributes generate: the description of a class or task function, as statics.
+
+use std::any::Any;
+use std::fmt;
+
+use crate::actor::{ActorSettings, RawHandle};
+use crate::arg::ArgReader;
+use crate::panics::CallError;
+use crate::returns::ReturnWriter;
+use crate::task::TaskSettings;
+
+/// A class whose instances live in processes of their own. Implemented by `#[mobula::actor]`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no actor",
+    label = "mark its `impl` block with `#[mobula::actor]`"
+)]
+pub trait Actor: Sized + 'static {
+    /// The remote methods; an [`ActorHandle`](crate::ActorHandle) derefs to it.
+    #[doc(hidden)]
+    type Methods: From<RawHandle> + AsRef<RawHandle> + Send + Sync + 'static;
+    /// The remote constructor; [`ActorOptions`](crate::ActorOptions) derefs to it.
+    #[doc(hidden)]
+    type Launcher: From<ActorSettings> + AsRef<ActorSettings> + AsMut<ActorSettings> + Clone + 'static;
+
+    #[doc(hidden)]
+    fn class() -> &'static ActorClass;
+}
+
+/// A function that can run in another process. Implemented by `#[mobula::task]`.
+#[diagnostic::on_unimplemented(message = "`{Self}` is no task", label = "mark the function with `#[mobula::task]`")]
+pub trait Task: Sized + 'static {
+    /// The remote call; [`TaskOptions`](crate::TaskOptions) derefs to it.
+    #[doc(hidden)]
+    type Launcher: From<TaskSettings> + AsRef<TaskSettings> + AsMut<TaskSettings> + Clone + 'static;
+
+    #[doc(hidden)]
+    fn function() -> &'static TaskFunction;
+}
+
+/// Describes a remote method.
+#[derive(Clone, Copy)]
+#[expect(missing_docs, reason = "written by the attributes only; the names are those of their keys")]
+pub struct MethodDef {
+    pub name: &'static str,
+    pub num_returns: u8,
+    /// True for `&mut self`.
+    pub exclusive: bool,
+    pub max_task_retries: Option<i32>,
+    pub retry_errors: Option<bool>,
+    pub concurrency_group: Option<&'static str>,
+    pub call: fn(&mut dyn Any, &mut ArgReader<'_>, &mut ReturnWriter) -> Result<(), CallError>,
+}
+
+/// The options that stand in a class's attribute.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[expect(missing_docs, reason = "the names are those of the attribute's keys")]
+pub struct ActorDefaults {
+    pub num_cpus: Option<f64>,
+    pub num_gpus: Option<f64>,
+    pub max_restarts: Option<i32>,
+    pub max_task_retries: Option<i32>,
+    pub max_concurrency: Option<usize>,
+    pub max_pending_calls: Option<usize>,
+}
+
+impl ActorDefaults {
+    /// No option given.
+    pub const NONE: Self = ActorDefaults {
+        num_cpus: None,
+        num_gpus: None,
+        max_restarts: None,
+        max_task_retries: None,
+        max_concurrency: None,
+        max_pending_calls: None,
+    };
+}
+
+/// Describes an actor class.
+#[expect(missing_docs, reason = "written by the attributes only")]
+pub struct ActorClass {
+    pub package: &'static str,
+    pub version: &'static str,
+    pub type_name: fn() -> &'static str,
+    /// The class as people call it.
+    pub name: &'static str,
+    /// A hash of all remote signatures.
+    pub signature: u64,
+    pub defaults: ActorDefaults,
+    pub methods: &'static [MethodDef],
+    pub new: fn(&mut ArgReader<'_>) -> Result<Box<dyn Any>, CallError>,
+}
+
+/// The options that stand in a task's attribute.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[expect(missing_docs, reason = "the names are those of the attribute's keys")]
+pub struct TaskDefaults {
+    pub num_cpus: Option<f64>,
+    pub num_gpus: Option<f64>,
+    pub max_retries: Option<i32>,
+    pub retry_errors: Option<bool>,
+    pub max_calls: Option<usize>,
+}
+
+impl TaskDefaults {
+    /// No option given.
+    pub const NONE: Self =
+        TaskDefaults { num_cpus: None, num_gpus: None, max_retries: None, retry_errors: None, max_calls: None };
+}
+
+/// Describes a task function.
+#[expect(missing_docs, reason = "written by the attributes only")]
+pub struct TaskFunction {
+    pub package: &'static str,
+    pub version: &'static str,
+    /// The name of the type beside the function.
+    pub type_name: fn() -> &'static str,
+    /// The function as people call it.
+    pub name: &'static str,
+    /// A hash of the remote signature.
+    pub signature: u64,
+    pub defaults: TaskDefaults,
+    pub num_returns: u8,
+    pub run: fn(&mut ArgReader<'_>, &mut ReturnWriter) -> Result<(), CallError>,
+}
+
+/// What the attributes submit to the registry.
+#[derive(Debug, Clone, Copy)]
+pub enum Entry {
+    /// A class.
+    Actor(&'static ActorClass),
+    /// A function.
+    Task(&'static TaskFunction),
+}
+
+inventory::collect!(Entry);
+
+impl fmt::Debug for MethodDef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MethodDef").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ActorClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ActorClass").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for TaskFunction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TaskFunction").field("name", &self.name).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,309 @@
+//! What travels in the rings between two processes: calls and their answers.
+//!
+//! ```text
+//!   caller                                   callee
+//!     | Call{call, nonce, actor, method, args} ->|  into its executor's queue, args' holds adopted
+//!     |<- Done{call, values | error} ------------|  completes the caller's pending entry
+//! ```
+//!
+//! A frame is at most [`MAX_FRAME`] bytes. Integers are LEB128, everything else raw bytes. Each
+//! frame lists the ids of the objects inside its values apart from the values' own bytes, so that a
+//! receiver takes its holds without decoding a value.
+//!
+//! - **WK-3** A frame is written and read here only; a frame that is short, long or unknown is
+//!   refused as a whole, never half obeyed.
+//! - **WK-4** The receiver adopts a hold of every listed id before it gives the frame's space back.
+
+use mobula_scheduler::ids::ActorId;
+use mobula_store::{MAX_FRAME, ObjectId};
+
+const CALL: u8 = 1;
+const DONE: u8 = 2;
+const FAILED: u8 = 3;
+
+const INLINE: u8 = 0;
+const STORED: u8 = 1;
+
+/// The most bytes that arguments or the values of one answer may take inside a frame, ids included.
+pub(crate) const BODY_LIMIT: usize = MAX_FRAME - 256;
+
+/// The first number of an object id: which process's runtime drew it.
+pub(crate) type Nonce = u64;
+
+/// Makes the id of a return value, or with [`PUT_INDEX`] of a put object.
+pub(crate) fn object_id(nonce: Nonce, call: u64, index: u8) -> ObjectId {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&nonce.to_le_bytes());
+    bytes[8..].copy_from_slice(&(call << 8 | u64::from(index)).to_le_bytes());
+    ObjectId::from_bytes(bytes)
+}
+
+/// The index of objects that come from `put` in [`object_id`].
+pub(crate) const PUT_INDEX: u8 = 255;
+
+/// The ids inside a value or argument list, still in the frame.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Ids<'a>(&'a [u8]);
+
+impl<'a> Ids<'a> {
+    pub(crate) fn iter(self) -> impl Iterator<Item = ObjectId> + 'a {
+        self.0.chunks_exact(16).map(|chunk| {
+            let mut bytes = [0; 16];
+            bytes.copy_from_slice(chunk);
+            ObjectId::from_bytes(bytes)
+        })
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Bytes in the frame, or the object that holds them.
+pub(crate) enum Body<'a> {
+    Inline(&'a [u8], Ids<'a>),
+    Stored(ObjectId),
+}
+
+/// A call of an actor's method.
+pub(crate) struct CallFrame<'a> {
+    pub(crate) call: u64,
+    pub(crate) nonce: Nonce,
+    pub(crate) actor: ActorId,
+    pub(crate) method: u16,
+    pub(crate) depth: u32,
+    pub(crate) args: Body<'a>,
+}
+
+/// One frame, read.
+pub(crate) enum Frame<'a> {
+    Call(CallFrame<'a>),
+    Done { call: u64, values: Values<'a> },
+    Failed { call: u64, error: &'a [u8] },
+}
+
+/// The values of an answer, read one by one.
+pub(crate) struct Values<'a> {
+    left: u8,
+    reader: Reader<'a>,
+}
+
+impl<'a> Iterator for Values<'a> {
+    type Item = Option<Body<'a>>;
+
+    /// Gives the next value; `Some(None)` if the frame is damaged.
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        Some(self.reader.body())
+    }
+}
+
+/// Reads a frame; `None` if it is damaged.
+pub(crate) fn read(frame: &[u8]) -> Option<Frame<'_>> {
+    let mut reader = Reader(frame);
+    match reader.byte()? {
+        CALL => {
+            let call = reader.number()?;
+            let nonce = u64::from_le_bytes(reader.array()?);
+            let actor = ActorId::from_object(ObjectId::from_bytes(reader.array()?));
+            let method = u16::try_from(reader.number()?).ok()?;
+            let depth = u32::try_from(reader.number()?).ok()?;
+            Some(Frame::Call(CallFrame { call, nonce, actor, method, depth, args: reader.body()? }))
+        }
+        DONE => {
+            let call = reader.number()?;
+            let left = reader.byte()?;
+            Some(Frame::Done { call, values: Values { left, reader } })
+        }
+        FAILED => {
+            let call = reader.number()?;
+            Some(Frame::Failed { call, error: reader.bytes()? })
+        }
+        _ => None,
+    }
+}
+
+/// Returns the number of the call that an answer belongs to.
+pub(crate) fn call_of(frame: &[u8]) -> Option<u64> {
+    match read(frame)? {
+        Frame::Done { call, .. } | Frame::Failed { call, .. } => Some(call),
+        Frame::Call(_) => None,
+    }
+}
+
+/// Writes frames into a buffer that is used again and again.
+#[derive(Debug, Default)]
+pub(crate) struct FrameWriter {
+    buffer: Vec<u8>,
+}
+
+impl FrameWriter {
+    /// Starts a call; the arguments must follow.
+    pub(crate) fn call(&mut self, call: u64, nonce: Nonce, actor: ActorId, method: u16, depth: u32) {
+        self.buffer.clear();
+        self.buffer.push(CALL);
+        self.number(call);
+        self.buffer.extend_from_slice(&nonce.to_le_bytes());
+        self.buffer.extend_from_slice(actor.object().as_bytes());
+        self.number(u64::from(method));
+        self.number(u64::from(depth));
+    }
+
+    /// Starts an answer of `count` values, which must follow.
+    pub(crate) fn done(&mut self, call: u64, count: u8) {
+        self.buffer.clear();
+        self.buffer.push(DONE);
+        self.number(call);
+        self.buffer.push(count);
+    }
+
+    /// Writes an answer that is an error.
+    pub(crate) fn failed(&mut self, call: u64, error: &[u8]) {
+        self.buffer.clear();
+        self.buffer.push(FAILED);
+        self.number(call);
+        self.number(error.len() as u64);
+        self.buffer.extend_from_slice(error);
+    }
+
+    /// Adds a body with its bytes in the frame.
+    pub(crate) fn inline(&mut self, bytes: &[u8], ids: impl ExactSizeIterator<Item = ObjectId>) {
+        self.buffer.push(INLINE);
+        self.number(bytes.len() as u64);
+        self.buffer.extend_from_slice(bytes);
+        self.number(ids.len() as u64);
+        for id in ids {
+            self.buffer.extend_from_slice(id.as_bytes());
+        }
+    }
+
+    /// Adds a body that lies in the store.
+    pub(crate) fn stored(&mut self, id: ObjectId) {
+        self.buffer.push(STORED);
+        self.buffer.extend_from_slice(id.as_bytes());
+    }
+
+    /// Returns the frame.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.buffer
+    }
+
+    fn number(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.buffer.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.buffer.push(value as u8);
+    }
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn byte(&mut self) -> Option<u8> {
+        let (first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*first)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (first, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*first)
+    }
+
+    fn number(&mut self) -> Option<u64> {
+        let mut value = 0u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Some(value);
+            }
+        }
+        None
+    }
+
+    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
+        let (first, rest) = self.0.split_at_checked(len)?;
+        self.0 = rest;
+        Some(first)
+    }
+
+    fn bytes(&mut self) -> Option<&'a [u8]> {
+        let len = usize::try_from(self.number()?).ok()?;
+        self.take(len)
+    }
+
+    fn body(&mut self) -> Option<Body<'a>> {
+        match self.byte()? {
+            INLINE => {
+                let bytes = self.bytes()?;
+                let count = usize::try_from(self.number()?).ok()?;
+                Some(Body::Inline(bytes, Ids(self.take(count.checked_mul(16)?)?)))
+            }
+            STORED => Some(Body::Stored(ObjectId::from_bytes(self.array()?))),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn actor() -> ActorId {
+        ActorId::from_object(ObjectId::from_bytes([9; 16]))
+    }
+
+    #[test]
+    fn a_call_reads_back() {
+        let ids = [ObjectId::from_bytes([1; 16]), ObjectId::from_bytes([2; 16])];
+        let mut writer = FrameWriter::default();
+        writer.call(300, 77, actor(), 5, 2);
+        writer.inline(b"args", ids.iter().copied());
+        let Some(Frame::Call(call)) = read(writer.bytes()) else { panic!("not a call") };
+        assert_eq!((call.call, call.nonce, call.actor, call.method, call.depth), (300, 77, actor(), 5, 2));
+        let Body::Inline(bytes, found) = call.args else { panic!("not inline") };
+        assert_eq!(bytes, b"args");
+        assert_eq!(found.iter().collect::<Vec<_>>(), ids);
+    }
+
+    #[test]
+    fn an_answer_reads_back() {
+        let mut writer = FrameWriter::default();
+        writer.done(1, 2);
+        writer.inline(b"", [].into_iter());
+        writer.stored(ObjectId::from_bytes([3; 16]));
+        let Some(Frame::Done { call: 1, mut values }) = read(writer.bytes()) else { panic!("not an answer") };
+        assert!(matches!(values.next(), Some(Some(Body::Inline(b"", _)))));
+        assert!(matches!(values.next(), Some(Some(Body::Stored(_)))));
+        assert!(values.next().is_none());
+    }
+
+    #[test]
+    fn every_cut_of_a_frame_is_refused_or_read_as_damaged() {
+        let mut writer = FrameWriter::default();
+        writer.call(u64::MAX, 77, actor(), 5, 2);
+        writer.inline(b"args", [ObjectId::from_bytes([1; 16])].into_iter());
+        for end in 0..writer.bytes().len() {
+            assert!(read(&writer.bytes()[..end]).is_none(), "cut at {end}");
+        }
+    }
+
+    #[test]
+    fn hostile_bytes_do_not_panic() {
+        let mut state = 1u64;
+        for len in 0..200 {
+            let bytes: Vec<u8> = (0..len)
+                .map(|i| {
+                    state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                    if i == 0 { (state >> 60) as u8 % 4 } else { (state >> 56) as u8 }
+                })
+                .collect();
+            if let Some(Frame::Done { values, .. }) = read(&bytes) {
+                let _ = values.take_while(Option::is_some).count();
+            }
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! What runs inside the driver and worker processes of Mobula: refs, calls, registry, executor,
+//! context.
+//!
+//! ```text
+//!   driver                                     worker
+//!   user code                                  executor --> user code
+//!     | Counter::remote, c.add(5).remote()       ^   |
+//!     v                                          |   v
+//!   pending, route, outbox ---- ring: Call ----> pump  answer
+//!   refs <--- pump <----------- ring: Done ------------+
+//!     |                                          |
+//!     +--- link ------ control channel --- node -+
+//! ```
+//!
+//! Each process has one runtime core (`core`). Calls go from caller to callee through rings in
+//! shared memory (`frames`, `pump`, `outbox`, `route`); the node is asked only to create,
+//! place, find and kill (`link`). Results are refs (`refs`); values are postcard with the ids of
+//! what they refer to beside them (`value`).
+//!
+//! The invariants WK-1 to WK-25 stand in the modules that keep them. This crate has no recovery of
+//! its own: what a dead process held in shared memory the store takes back, and what it was to
+//! answer the node reports.
+//!
+//! Programs use the facade crate `mobula`, which re-exports this one.
+
+mod actor;
+mod arg;
+mod call;
+mod context;
+mod core;
+mod deferred;
+mod definition;
+mod error;
+mod executor;
+mod frames;
+mod isolate;
+mod link;
+mod objects;
+mod outbox;
+mod panics;
+mod payload;
+mod pending;
+mod pump;
+mod refs;
+mod registry;
+mod returns;
+mod route;
+mod runtime;
+mod strict;
+mod sys;
+mod task;
+mod test_support;
+mod value;
+
+#[doc(no_inline)]
+pub use bytemuck;
+pub use mobula_store as store;
+#[doc(no_inline)]
+pub use serde;
+
+pub use mobula_scheduler::config::{Config, LogLevel};
+pub use mobula_scheduler::death::{ActorDeath, DeathCause};
+pub use mobula_scheduler::ids::{ActorId, TaskId};
+pub use mobula_store::{Array, ArrayMut, ObjectId, Segment};
+
+pub use crate::actor::{ActorHandle, ActorOptions, KillOptions, Lifetime, kill, kill_with};
+pub use crate::arg::{Arg, arg};
+pub use crate::call::Call;
+pub use crate::context::{Context, context, exit_actor};
+pub use crate::definition::{Actor, Task};
+pub use crate::error::{Error, Result, TaskFailure};
+pub use crate::objects::{AsCompleted, as_completed, get, get_all, get_all_timeout, get_timeout, put, wait};
+pub use crate::refs::ObjectRef;
+pub use crate::runtime::{
+    Runtime, RuntimeInfo, available_resources, cluster_resources, init, is_initialized, shutdown,
+};
+pub use crate::task::TaskOptions;
+
+/// What the attributes' expansions use; no part of the public API.
+#[doc(hidden)]
+pub mod __private {
+    pub use inventory;
+
+    pub use crate::actor::{ActorSettings, RawHandle, create_actor};
+    pub use crate::arg::{ArgReader, Args};
+    pub use crate::definition::{ActorClass, ActorDefaults, Entry, MethodDef, TaskDefaults, TaskFunction};
+    pub use crate::isolate::run_isolated;
+    pub use crate::panics::CallError;
+    pub use crate::returns::{Many, One, ResultLike, ReturnWriter, Returns};
+    pub use crate::runtime::worker_check;
+    pub use crate::task::{TaskSettings, submit_task, try_submit_task};
+    pub use crate::test_support::{Constructor, test_support_entry};
+}

@@ -1,0 +1,167 @@
+//! The control link of this process to its node, and the thread that listens on it.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use ipc_channel::ipc::{IpcReceiver, IpcSender};
+use mobula_scheduler::death::LostTask;
+use mobula_scheduler::ids::ProcessId;
+use mobula_scheduler::protocol::{Answer, Envelope, FromProcess, PROTOCOL, ToNode, ToProcess};
+
+use crate::core::Core;
+use crate::error::{Error, Result};
+use crate::executor::Control;
+use crate::pump::Event;
+use crate::{executor, payload, sys};
+
+/// The sending half of the control link, and the questions that wait for an answer.
+pub(crate) struct Link {
+    process: ProcessId,
+    sender: Mutex<IpcSender<FromProcess>>,
+    questions: Mutex<Questions>,
+    answered: Condvar,
+    next: AtomicU64,
+}
+
+#[derive(Default)]
+struct Questions {
+    open: HashMap<u64, Option<Answer>>,
+    broken: bool,
+}
+
+impl Link {
+    pub(crate) fn new(process: ProcessId, sender: IpcSender<FromProcess>) -> Self {
+        Link {
+            process,
+            sender: Mutex::new(sender),
+            questions: Mutex::default(),
+            answered: Condvar::new(),
+            next: AtomicU64::new(1),
+        }
+    }
+
+    pub(crate) fn process(&self) -> ProcessId {
+        self.process
+    }
+
+    /// Tells the node something. If the node is gone nothing happens: the listening thread learns
+    /// it too, and fails everything that waits.
+    pub(crate) fn send(&self, message: ToNode) {
+        let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = sender.send(Envelope::new((self.process, message))) {
+            tracing::debug!(%error, "the node does not listen any more");
+        }
+    }
+
+    /// Asks the node something and waits for the answer.
+    pub(crate) fn ask(&self, question: impl FnOnce(u64) -> ToNode) -> Result<Answer> {
+        let gone = || Error::not_initialized("the node of this runtime has ended");
+        let request = self.next.fetch_add(1, Ordering::Relaxed);
+        {
+            let mut questions = self.questions();
+            if questions.broken {
+                return Err(gone());
+            }
+            questions.open.insert(request, None);
+        }
+        self.send(question(request));
+        let mut questions = self.questions();
+        loop {
+            if let Some(Some(answer)) = questions.open.get_mut(&request).map(Option::take) {
+                questions.open.remove(&request);
+                return Ok(answer);
+            }
+            if questions.broken {
+                questions.open.remove(&request);
+                return Err(gone());
+            }
+            questions = self.answered.wait(questions).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn answer(&self, request: u64, answer: Answer) {
+        if let Some(slot) = self.questions().open.get_mut(&request) {
+            *slot = Some(answer);
+        }
+        self.answered.notify_all();
+    }
+
+    /// The node is gone: no question will be answered.
+    pub(crate) fn set_broken(&self) {
+        self.questions().broken = true;
+        self.answered.notify_all();
+    }
+
+    fn questions(&self) -> MutexGuard<'_, Questions> {
+        self.questions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Listens to the node until it is gone.
+pub(crate) fn listen(core: &Arc<Core>, inbox: &IpcReceiver<Envelope<ToProcess>>) {
+    loop {
+        match inbox.recv() {
+            Ok(Envelope { version: PROTOCOL, body: ToProcess::Shutdown }) => break,
+            Ok(Envelope { version: PROTOCOL, body }) => handle(core, body),
+            Ok(Envelope { version, .. }) => {
+                tracing::error!(version, "the node speaks another version of the control protocol");
+                break;
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the control link has ended");
+                break;
+            }
+        }
+    }
+    if core.is_worker() {
+        // Also ends the programs that user code started in this process's group.
+        sys::kill_own_group();
+    }
+    core.link().set_broken();
+    core.pump().report(Event::NodeGone);
+}
+
+fn handle(core: &Arc<Core>, message: ToProcess) {
+    match message {
+        ToProcess::Refused(reason) => {
+            if core.is_worker() {
+                sys::exit_saying(format_args!("this worker may not join: {reason}"));
+            }
+            tracing::error!(reason, "the node refused this driver");
+            core.link().set_broken();
+            core.pump().report(Event::NodeGone);
+        }
+        ToProcess::StartActor { spec, granted } => {
+            let args = payload::receive(core.store(), &spec.args);
+            core.executor().control(core, Control::Start { spec: Box::new(spec), granted, args });
+        }
+        ToProcess::EndActor(actor) => core.pump().report(Event::EndActor(actor)),
+        ToProcess::RunTask { spec, granted, nested } => {
+            let args = payload::receive(core.store(), &spec.args);
+            let task = executor::TaskJob { spec: Box::new(spec), granted, args };
+            if nested {
+                executor::run_beside(core, task);
+            } else {
+                core.executor().control(core, Control::Run(task));
+            }
+        }
+        ToProcess::ActorUp { actor, client, .. } => {
+            if let Some(route) = core.known_route(actor) {
+                route.up(core, client);
+            }
+        }
+        ToProcess::ActorDown(death) => core.pump().report(Event::ActorDown(death)),
+        ToProcess::TaskLost { call, reason } => core.pump().report(Event::TaskLost { call, reason }),
+        ToProcess::ProcessGone(client) => core.pump().report(Event::ProcessGone(client)),
+        ToProcess::Reply { request, answer } => core.link().answer(request, answer),
+        ToProcess::Retire => core.executor().control(core, Control::Retire),
+        // Handled by the caller.
+        ToProcess::Shutdown => {}
+    }
+}
+
+/// The reason that tasks get when their node ended.
+pub(crate) fn node_ended() -> LostTask {
+    LostTask::NoWorker("the node of this runtime has ended".into())
+}

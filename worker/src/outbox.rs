@@ -1,0 +1,196 @@
+//! Sending: the ring towards each process that this one talks to, and what its full ring left over.
+//!
+//! Answers queue here, calls in their [`Route`](crate::route::Route): a call that cannot be sent
+//! yet may have to wait for its arguments too, an answer never does. The ring is opened with the
+//! first frame; while the store has none to give it counts as full.
+//!
+//! - **WK-13** The holds of an answer stay until the receiver has taken the frame, and so has its
+//!   own (`RingSender::taken`).
+//! - **WK-14** Answers to one process leave in the order in which they were made; each call gets one,
+//!   if only an error.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use mobula_store::{ClientKey, ObjectHold, RingError, RingSender, SendError, Store};
+
+use crate::error::Error;
+use crate::frames::{self, FrameWriter};
+
+/// A process that this one sends to.
+pub(crate) struct Peer {
+    key: ClientKey,
+    state: Mutex<PeerState>,
+}
+
+struct PeerState {
+    key: ClientKey,
+    store: Store,
+    ring: Option<RingSender>,
+    backlog: VecDeque<(Vec<u8>, Vec<ObjectHold>)>,
+    unacked: VecDeque<(u64, Vec<ObjectHold>)>,
+    /// The position after the last frame that was sent.
+    sent: u64,
+    gone: bool,
+}
+
+impl Peer {
+    pub(crate) fn new(store: &Store, key: ClientKey) -> Self {
+        let state = PeerState {
+            key,
+            store: store.clone(),
+            ring: None,
+            backlog: VecDeque::new(),
+            unacked: VecDeque::new(),
+            sent: 0,
+            gone: false,
+        };
+        Peer { key, state: Mutex::new(state) }
+    }
+
+    pub(crate) fn key(&self) -> ClientKey {
+        self.key
+    }
+
+    /// Sends a call; what does not fit now is the caller's.
+    #[inline]
+    pub(crate) fn call(&self, frame: &[u8]) -> Result<(), SendError> {
+        self.lock().try_send(frame, false)
+    }
+
+    /// Sends an answer, or keeps it until there is room; false if it was kept.
+    pub(crate) fn answer(&self, frame: &[u8], holds: Vec<ObjectHold>) -> bool {
+        let mut state = self.lock();
+        if !state.unacked.is_empty() {
+            state.collect();
+        }
+        if state.gone {
+            return true;
+        }
+        let left = if state.flush() { state.send(frame, holds) } else { Err(holds) };
+        match left {
+            Ok(()) => true,
+            Err(holds) => {
+                state.backlog.push_back((frame.to_vec(), holds));
+                false
+            }
+        }
+    }
+
+    /// Sends what waits as far as there is room; true if nothing is left.
+    pub(crate) fn flush(&self) -> bool {
+        self.lock().flush()
+    }
+
+    /// Drops the holds of answers that have arrived; true if none is left.
+    pub(crate) fn collect(&self) -> bool {
+        let mut state = self.lock();
+        state.collect();
+        state.unacked.is_empty()
+    }
+
+    /// True if an answer has arrived whose holds are still here.
+    pub(crate) fn has_acks(&self) -> bool {
+        let state = self.lock();
+        let taken = state.taken();
+        state.unacked.front().is_some_and(|(position, _)| *position <= taken)
+    }
+
+    /// True if everything that was sent has been taken, or never will be.
+    pub(crate) fn is_taken(&self) -> bool {
+        let state = self.lock();
+        state.gone || (state.backlog.is_empty() && state.taken() >= state.sent)
+    }
+
+    /// The process has ended: nothing will be taken any more.
+    pub(crate) fn set_gone(&self) {
+        let (backlog, unacked) = {
+            let mut state = self.lock();
+            state.gone = true;
+            (std::mem::take(&mut state.backlog), std::mem::take(&mut state.unacked))
+        };
+        drop((backlog, unacked));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, PeerState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl PeerState {
+    #[inline]
+    fn try_send(&mut self, frame: &[u8], ack: bool) -> Result<(), SendError> {
+        let ring = match &mut self.ring {
+            Some(ring) => ring,
+            None => self.open()?,
+        };
+        self.sent = ring.try_send(frame, ack)?;
+        Ok(())
+    }
+
+    #[cold]
+    fn open(&mut self) -> Result<&mut RingSender, SendError> {
+        match self.store.open_ring(self.key) {
+            Ok(ring) => Ok(self.ring.insert(ring)),
+            Err(RingError::PeerGone) => Err(SendError::PeerGone),
+            // Another one is given back sooner or later.
+            Err(error) => {
+                tracing::warn!(peer = ?self.key, %error, "no ring to a process yet");
+                Err(SendError::Full)
+            }
+        }
+    }
+
+    /// Sends an answer; gives the holds back if there is no room.
+    fn send(&mut self, frame: &[u8], holds: Vec<ObjectHold>) -> Result<(), Vec<ObjectHold>> {
+        match self.try_send(frame, !holds.is_empty()) {
+            Ok(()) => {
+                if !holds.is_empty() {
+                    self.unacked.push_back((self.sent, holds));
+                }
+                Ok(())
+            }
+            Err(SendError::Full) => Err(holds),
+            Err(SendError::PeerGone) => {
+                self.gone = true;
+                Ok(())
+            }
+            Err(SendError::TooLong) => match frames::call_of(frame) {
+                Some(call) => {
+                    let error = Error::system(format!("the answer of {} bytes fits into no message", frame.len()));
+                    let mut short = FrameWriter::default();
+                    short.failed(call, &error.to_bytes());
+                    self.send(short.bytes(), Vec::new())
+                }
+                None => Ok(()),
+            },
+        }
+    }
+
+    fn flush(&mut self) -> bool {
+        while let Some((frame, holds)) = self.backlog.pop_front() {
+            if let Err(holds) = self.send(&frame, holds) {
+                self.backlog.push_front((frame, holds));
+                break;
+            }
+        }
+        if self.gone {
+            self.backlog.clear();
+        }
+        self.backlog.is_empty()
+    }
+
+    fn taken(&self) -> u64 {
+        match &self.ring {
+            Some(ring) if !self.gone => ring.taken(),
+            _ => u64::MAX,
+        }
+    }
+
+    fn collect(&mut self) {
+        let taken = self.taken();
+        while self.unacked.front().is_some_and(|(position, _)| *position <= taken) {
+            self.unacked.pop_front();
+        }
+    }
+}

@@ -1,0 +1,404 @@
+//! The pump: who in this process takes frames out of the rings, and who waits for that.
+//!
+//! ```text
+//!              try_lock(mailbox)
+//!   user thread in get ---- yes --> leader: poll_begin, drain, spin, park(User) ... poll_end, unlock
+//!   idle executor             \
+//!                              no -> follower: waits until `progress` moves
+//!   service thread: park(Service); rung -> leads for one turn
+//! ```
+//!
+//! A bell that rings for the service thread costs the sender a system call and this process a
+//! thread switch. So while leaders come and go quickly the pump is *hot*: a leader that leaves does
+//! not give the bell back, senders do not ring, and the next leader finds what has come. Meanwhile
+//! the service thread ticks; when nobody led for a whole tick it takes over, and the pump is cold.
+//! What arrives after the last leader has left waits for that tick.
+//!
+//! One thread at a time leads: it holds the mailbox. A user thread that waits leads if it can, so
+//! that an answer wakes nobody but the one who wants it; while user code runs and nobody waits, the
+//! bell rings for the service thread, so no progress depends on user code returning.
+//!
+//! - **WK-10** Only the holder of the mailbox drains it, and only it handles what the node reported
+//!   (an [`Event`]), always after draining: an answer that lies in a ring counts before the news of
+//!   its sender's death.
+//! - **WK-11** A leader gives the bell to the service thread before it unlocks, unless the service
+//!   thread ticks, and looks afterwards whether it came in vain meanwhile (`wanted`):
+//!   store-then-look on both sides, sequentially consistent (PUMP-WANTED), so one of the two sees
+//!   the other. The service thread stops ticking by saying so first and leading once afterwards: a
+//!   leader that still saw it tick has either left before that turn, or is asked by `wanted`.
+//!   An acknowledged answer is work, too: its holds are dropped by whoever is in charge.
+//! - **WK-12** Every thread that leads or waits reads `progress` before it looks at its condition,
+//!   and whoever changes a condition moves `progress` afterwards; nobody sleeps past a change.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::{Duration, Instant};
+
+use mobula_scheduler::death::{ActorDeath, LostTask};
+use mobula_scheduler::ids::ActorId;
+use mobula_store::{Bell, ClientKey, Mailbox, Role};
+
+use crate::core::Core;
+use crate::deferred::Work;
+
+/// How many frames one ring may give before the next one's turn.
+const BUDGET: usize = 64;
+
+/// How often things are looked at that ring no bell: borrowed refs, rings that were full.
+pub(crate) const TICK: Duration = Duration::from_millis(1);
+
+/// After how many leaders without a pause the service thread is asked to tick.
+const WARM_UP: u32 = 16;
+
+/// What the node reported, to be handled by the leader after a drain.
+#[derive(Debug)]
+pub(crate) enum Event {
+    ActorDown(ActorDeath),
+    TaskLost { call: u64, reason: LostTask },
+    ProcessGone(ClientKey),
+    EndActor(ActorId),
+    NodeGone,
+}
+
+/// The parts of the pump that threads share.
+pub(crate) struct Pump {
+    bell: Bell,
+    mailbox: Mutex<Mailbox>,
+    wanted: AtomicBool,
+    /// The service thread ticks: a leader need not give the bell back.
+    ticking: AtomicBool,
+    /// Counts the leaders other than the service thread; moved by the holder of the mailbox only.
+    leads: AtomicU32,
+    events: Mutex<Vec<Event>>,
+    has_events: AtomicBool,
+    progress: Progress,
+    spin: Spin,
+}
+
+/// A sequence that moves whenever a condition that somebody may wait for has changed.
+#[derive(Default)]
+struct Progress {
+    sequence: AtomicU32,
+    followers: AtomicU32,
+    lock: Mutex<()>,
+    moved: Condvar,
+}
+
+impl Progress {
+    fn now(&self) -> u32 {
+        self.sequence.load(Ordering::SeqCst)
+    }
+
+    fn bump(&self) {
+        self.sequence.fetch_add(1, Ordering::SeqCst);
+        if self.followers.load(Ordering::SeqCst) > 0 {
+            drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner));
+            self.moved.notify_all();
+        }
+    }
+
+    fn wait(&self, seen: u32, timeout: Option<Duration>) {
+        self.followers.fetch_add(1, Ordering::SeqCst);
+        let guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.now() == seen {
+            match timeout {
+                None => drop(self.moved.wait(guard).unwrap_or_else(PoisonError::into_inner)),
+                Some(timeout) => {
+                    drop(self.moved.wait_timeout(guard, timeout).unwrap_or_else(PoisonError::into_inner));
+                }
+            }
+        }
+        self.followers.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// How long a leader looks before it sleeps.
+///
+/// Looking pays if what is waited for comes within [`LONGEST_SPIN`], sleep and wake-up included; the
+/// waits themselves tell. So two processes that have begun to sleep on each other find back.
+struct Spin {
+    nanos: AtomicU64,
+    longest: u64,
+}
+
+const SHORTEST_SPIN: u64 = 2_000;
+const LONGEST_SPIN: u64 = 50_000;
+
+impl Spin {
+    fn new() -> Self {
+        let cpus = std::thread::available_parallelism().map_or(1, |n| n.get());
+        let longest = if cpus > 1 { LONGEST_SPIN } else { 0 };
+        Spin { nanos: AtomicU64::new(longest), longest }
+    }
+
+    /// Looks until `look` is true or the time is over; then returns when it began.
+    fn run(&self, deadline: Option<Instant>, mut look: impl FnMut() -> bool) -> Result<(), Instant> {
+        for _ in 0..64 {
+            if look() {
+                return Ok(());
+            }
+            std::hint::spin_loop();
+        }
+        let start = Instant::now();
+        let mut end = start + Duration::from_nanos(self.nanos.load(Ordering::Relaxed));
+        if let Some(deadline) = deadline {
+            end = end.min(deadline);
+        }
+        while Instant::now() < end {
+            for _ in 0..32 {
+                if look() {
+                    return Ok(());
+                }
+                std::hint::spin_loop();
+            }
+        }
+        Err(start)
+    }
+
+    /// Learns from a wait that ended in sleep.
+    fn learn(&self, waited: Duration) {
+        if self.longest == 0 {
+            return;
+        }
+        let nanos = if waited < Duration::from_nanos(self.longest) {
+            self.longest
+        } else {
+            (self.nanos.load(Ordering::Relaxed) / 2).max(SHORTEST_SPIN)
+        };
+        self.nanos.store(nanos, Ordering::Relaxed);
+    }
+}
+
+impl Pump {
+    pub(crate) fn new(bell: Bell, mailbox: Mailbox) -> Self {
+        Pump {
+            bell,
+            mailbox: Mutex::new(mailbox),
+            wanted: AtomicBool::new(false),
+            ticking: AtomicBool::new(false),
+            leads: AtomicU32::new(0),
+            events: Mutex::new(Vec::new()),
+            has_events: AtomicBool::new(false),
+            progress: Progress::default(),
+            spin: Spin::new(),
+        }
+    }
+
+    /// Hands the leader something that the node reported.
+    pub(crate) fn report(&self, event: Event) {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+        self.has_events.store(true, Ordering::SeqCst);
+        self.wake();
+    }
+
+    /// Tells all waiting threads that a condition may have changed outside of a drain.
+    pub(crate) fn wake(&self) {
+        self.progress.bump();
+        self.bell.kick();
+    }
+
+    /// Wakes the service thread.
+    pub(crate) fn kick_service(&self) {
+        self.bell.kick_service();
+    }
+
+    /// Tells followers that a condition may have changed; for the leader itself.
+    pub(crate) fn bump(&self) {
+        self.progress.bump();
+    }
+
+    fn take_events(&self) -> Vec<Event> {
+        if !self.has_events.swap(false, Ordering::SeqCst) {
+            return Vec::new();
+        }
+        std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn try_lock(&self) -> Option<MutexGuard<'_, Mailbox>> {
+        match self.mailbox.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+}
+
+/// The right to drain; dropping it puts the service thread in charge again.
+struct Lead<'a> {
+    core: &'a Core,
+    mailbox: Option<MutexGuard<'a, Mailbox>>,
+    /// The leader is the service thread.
+    serving: bool,
+}
+
+impl<'a> Lead<'a> {
+    fn take(core: &'a Core, serving: bool) -> Option<Self> {
+        let mailbox = core.pump().try_lock()?;
+        core.pump().bell.poll_begin();
+        Some(Lead { core, mailbox: Some(mailbox), serving })
+    }
+
+    /// Takes everything out of the rings and handles it, then what the node reported.
+    fn drain(&mut self) {
+        let core = self.core;
+        let pump = core.pump();
+        let Some(mailbox) = &mut self.mailbox else {
+            return;
+        };
+        core.collect_acks();
+        loop {
+            let events = pump.take_events();
+            let mut work = Work::default();
+            let mut taken = 0;
+            loop {
+                let count = mailbox.poll(BUDGET, &mut |from, frame| core.dispatch(from, frame, &mut work));
+                if count == 0 {
+                    break;
+                }
+                taken += count;
+            }
+            if taken == 0 && events.is_empty() {
+                return;
+            }
+            for event in events {
+                core.handle_event(event, &mut work);
+            }
+            work.run(core);
+            core.flush_stalled();
+            pump.bump();
+        }
+    }
+
+    fn has_work(&self) -> bool {
+        self.mailbox.as_ref().is_some_and(|mailbox| mailbox.has_work())
+            || self.core.pump().has_events.load(Ordering::SeqCst)
+            || self.core.has_acks()
+    }
+}
+
+impl Drop for Lead<'_> {
+    fn drop(&mut self) {
+        let pump = self.core.pump();
+        let others = u32::from(!self.serving);
+        let leads = pump.leads.load(Ordering::Relaxed).wrapping_add(others);
+        pump.leads.store(leads, Ordering::Relaxed);
+        let hot = !self.serving && pump.ticking.load(Ordering::SeqCst);
+        if !hot {
+            pump.bell.poll_end(&|| self.has_work());
+        }
+        self.mailbox = None;
+        // PUMP-WANTED: unlock, fence, look; the service thread stores, fences, tries the lock.
+        fence(Ordering::SeqCst);
+        let wanted = pump.wanted.load(Ordering::SeqCst) && pump.wanted.swap(false, Ordering::SeqCst);
+        let warm = !hot && !self.serving && leads.is_multiple_of(WARM_UP);
+        if wanted || warm {
+            pump.bell.kick_service();
+        }
+        if pump.progress.followers.load(Ordering::SeqCst) > 0 {
+            pump.progress.bump();
+        }
+    }
+}
+
+/// How a thread waits.
+pub(crate) struct Wait<'a> {
+    /// When to give up.
+    pub(crate) deadline: Option<Instant>,
+    /// Look again at least every [`TICK`]: the condition has a part that rings no bell.
+    pub(crate) ticking: bool,
+    /// Called once before the thread sleeps.
+    pub(crate) before_sleep: &'a mut dyn FnMut(),
+}
+
+/// Waits until `done` is true; false if the deadline passed first.
+pub(crate) fn wait_until(core: &Core, wait: Wait<'_>, mut done: impl FnMut() -> bool) -> bool {
+    let pump = core.pump();
+    let mut before_sleep = Some(wait.before_sleep);
+    let mut sleepy = || {
+        if let Some(call) = before_sleep.take() {
+            call();
+        }
+    };
+    let timeout = || {
+        let left = wait.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        if wait.ticking { Some(left.map_or(TICK, |left| left.min(TICK))) } else { left }
+    };
+    let expired = || wait.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+    loop {
+        let seen = pump.progress.now();
+        if let Some(mut lead) = Lead::take(core, false) {
+            loop {
+                lead.drain();
+                let seen = pump.progress.now();
+                if done() {
+                    return true;
+                }
+                if expired() {
+                    return false;
+                }
+                let changed = |lead: &Lead<'_>| lead.has_work() || pump.progress.now() != seen;
+                if let Err(start) = pump.spin.run(wait.deadline, || changed(&lead)) {
+                    sleepy();
+                    pump.bell.park(Role::User, &|| changed(&lead), timeout());
+                    pump.spin.learn(start.elapsed());
+                }
+            }
+        }
+        if done() {
+            return true;
+        }
+        if expired() {
+            return false;
+        }
+        sleepy();
+        pump.progress.wait(seen, timeout());
+    }
+}
+
+/// Drains once if nobody else does.
+pub(crate) fn turn(core: &Core) {
+    if let Some(mut lead) = Lead::take(core, false) {
+        lead.drain();
+    }
+}
+
+/// The service thread: drains while nobody waits, and does what must be done from time to time.
+pub(crate) fn serve(core: &Core) {
+    let pump = core.pump();
+    let mut leads = pump.leads.load(Ordering::Relaxed);
+    while !core.is_closed() {
+        let ticking = pump.ticking.load(Ordering::Relaxed);
+        let timeout = (ticking || core.needs_ticks()).then_some(TICK);
+        let has_work = || {
+            core.is_closed()
+                || pump.has_events.load(Ordering::SeqCst)
+                || core.has_acks()
+                || pump.try_lock().is_some_and(|mailbox| mailbox.has_work())
+        };
+        let called = pump.bell.park(Role::Service, &has_work, timeout);
+        let led = pump.leads.load(Ordering::Relaxed).wrapping_sub(leads);
+        leads = leads.wrapping_add(led);
+        let busy = led >= if ticking { 1 } else { WARM_UP };
+        pump.ticking.store(busy, Ordering::SeqCst);
+        if called || !busy {
+            lead_once(core);
+        }
+        core.flush_stalled();
+        core.look_at_borrowed();
+        core.collect_acks();
+    }
+}
+
+/// Leads for one turn, or has the present leader call the service thread when it leaves.
+fn lead_once(core: &Core) {
+    let mut lead = Lead::take(core, true);
+    if lead.is_none() {
+        // PUMP-WANTED: store, fence, try again; the leader unlocks, fences, looks.
+        core.pump().wanted.store(true, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        lead = Lead::take(core, true);
+    }
+    if let Some(mut lead) = lead {
+        lead.drain();
+    }
+}

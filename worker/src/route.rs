@@ -1,0 +1,321 @@
+//! The way of this process's calls to one actor: where it is, and what waits to be sent there.
+//!
+//! ```text
+//!   Unknown --ActorUp--> Up --ActorDown--> Dead
+//!      \------------------ActorDown-------/
+//! ```
+//!
+//! `remote` never blocks: a call whose arguments are not there yet, whose actor has no place yet, or
+//! whose ring is full waits in this queue.
+//!
+//! - **WK-15** Calls of this process to one actor are sent in the order in which they were made: a
+//!   call is sent past the queue only if the queue is empty, under the route's lock.
+//! - **WK-16** Once dead a route stays dead; every later call fails with the same death.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use mobula_scheduler::death::ActorDeath;
+use mobula_scheduler::ids::ActorId;
+use mobula_scheduler::protocol::ToNode;
+use mobula_store::{ClientKey, ObjectHold, SendError};
+
+use crate::arg::{Args, Readiness};
+use crate::call;
+use crate::core::Core;
+use crate::deferred::{Dependent, Work, is_worth_another_try};
+use crate::error::Error;
+use crate::outbox::Peer;
+
+/// How many calls may wait here before the program is warned.
+const MANY: usize = 10_000;
+
+/// How many calls queue behind a full ring between two looks for answers.
+const LOOK_EVERY: usize = 32;
+
+/// This process's way to an actor.
+pub(crate) struct Route {
+    id: ActorId,
+    class: &'static str,
+    state: Mutex<RouteState>,
+}
+
+struct RouteState {
+    place: Place,
+    queue: VecDeque<QueuedCall>,
+    /// The node knows that this process wants to hear where the actor is.
+    watched: bool,
+    creation: Creation,
+    /// Holds of the constructor's arguments until the node has its own.
+    held: Vec<ObjectHold>,
+    warned: bool,
+}
+
+enum Place {
+    Unknown,
+    Up(Arc<Peer>),
+    Dead(ActorDeath),
+}
+
+/// What this process has to do with the actor's creation.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Creation {
+    /// Nothing: another process creates it, or it has been told to the node.
+    Over,
+    /// Its arguments are not there yet.
+    Ahead,
+    /// The same, and the node knows: the handle has left this process.
+    Announced,
+}
+
+struct QueuedCall {
+    call: u64,
+    content: Content,
+}
+
+enum Content {
+    Frame(Vec<u8>),
+    Waiting {
+        method: u16,
+        depth: u32,
+        args: Args,
+        /// Since when the store has had no room for the arguments.
+        full_since: Option<Instant>,
+    },
+}
+
+/// What hinders a call from being sent.
+enum Obstacle {
+    None,
+    Arguments,
+    Room,
+    Error(Error),
+}
+
+impl Route {
+    /// Makes the route of an actor; `created` if this process creates it, so that it is a watcher anyway.
+    pub(crate) fn new(id: ActorId, class: &'static str, created: bool) -> Arc<Self> {
+        let state = RouteState {
+            place: Place::Unknown,
+            queue: VecDeque::new(),
+            watched: created,
+            creation: if created { Creation::Ahead } else { Creation::Over },
+            held: Vec::new(),
+            warned: false,
+        };
+        Arc::new(Route { id, class, state: Mutex::new(state) })
+    }
+
+    pub(crate) fn id(&self) -> ActorId {
+        self.id
+    }
+
+    pub(crate) fn class(&self) -> &'static str {
+        self.class
+    }
+
+    pub(crate) fn death(&self) -> Option<ActorDeath> {
+        match &self.lock().place {
+            Place::Dead(death) => Some(death.clone()),
+            _ => None,
+        }
+    }
+
+    /// Sends a finished call, or queues it. True if the ring is full, so that it is time to look
+    /// whether answers have made room.
+    pub(crate) fn send(self: &Arc<Self>, core: &Core, call: u64, frame: &[u8]) -> bool {
+        let mut state = self.lock();
+        let failure = match &state.place {
+            Place::Up(peer) if state.queue.is_empty() => match peer.call(frame) {
+                Ok(()) => return false,
+                Err(SendError::Full) => {
+                    core.add_stalled(self);
+                    None
+                }
+                Err(SendError::PeerGone) => self.closed(core, peer),
+                Err(SendError::TooLong) => Some(call::too_long()),
+            },
+            Place::Dead(death) => Some(Error::actor_died(death.clone())),
+            _ => None,
+        };
+        if let Some(error) = failure {
+            drop(state);
+            core.fail_call(call, error);
+            return false;
+        }
+        state.queue.push_back(QueuedCall { call, content: Content::Frame(frame.to_vec()) });
+        self.watch(core, &mut state);
+        matches!(state.place, Place::Up(_)) && state.queue.len() % LOOK_EVERY == 1
+    }
+
+    /// Queues a call whose arguments are not all there.
+    pub(crate) fn send_later(self: &Arc<Self>, core: &Core, call: u64, method: u16, depth: u32, args: Args) {
+        let waits_for: Vec<_> = args.refs().filter(|inner| !inner.is_ready()).cloned().collect();
+        {
+            let mut state = self.lock();
+            let content = Content::Waiting { method, depth, args, full_since: None };
+            state.queue.push_back(QueuedCall { call, content });
+            self.watch(core, &mut state);
+        }
+        for inner in waits_for {
+            core.await_ref(&inner, Dependent::Route(self.clone()));
+        }
+        // A ref may have been settled before it was told who waits.
+        Work::of(Dependent::Route(self.clone())).run(core);
+    }
+
+    /// Sends what can be sent; false if the rest waits for room in the ring or the store.
+    pub(crate) fn flush(self: &Arc<Self>, core: &Core, work: &mut Work) -> bool {
+        loop {
+            let mut guard = self.lock();
+            let state = &mut *guard;
+            let Some(head) = state.queue.front_mut() else { return true };
+            let failure = match &state.place {
+                Place::Dead(death) => Error::actor_died(death.clone()),
+                place => match head.prepare(core, self.id) {
+                    Obstacle::Arguments => return true,
+                    Obstacle::Room => return false,
+                    Obstacle::Error(error) => error,
+                    Obstacle::None => {
+                        let (Place::Up(peer), Content::Frame(frame)) = (place, &head.content) else {
+                            return true;
+                        };
+                        match peer.call(frame) {
+                            Ok(()) => {
+                                state.queue.pop_front();
+                                continue;
+                            }
+                            Err(SendError::Full) => return false,
+                            Err(SendError::PeerGone) => match self.closed(core, peer) {
+                                Some(error) => error,
+                                None => return true,
+                            },
+                            Err(SendError::TooLong) => call::too_long(),
+                        }
+                    }
+                },
+            };
+            if let Some(queued) = state.queue.pop_front() {
+                drop(guard);
+                core.settle_failed(queued.call, failure, work);
+            }
+        }
+    }
+
+    /// Says why a process takes no calls though it lives; `None` if it has died, which is about to be
+    /// reported.
+    fn closed(&self, core: &Core, peer: &Peer) -> Option<Error> {
+        let lives = core.store().is_alive(peer.key());
+        lives.then(|| Error::system(format!("the process of actor {} {} takes no calls any more", self.class, self.id)))
+    }
+
+    /// The node told where the actor is.
+    pub(crate) fn up(self: &Arc<Self>, core: &Core, client: ClientKey) {
+        let held = {
+            let mut state = self.lock();
+            if !matches!(state.place, Place::Dead(_)) {
+                state.place = Place::Up(core.peer(client));
+            }
+            std::mem::take(&mut state.held)
+        };
+        drop(held);
+        Work::of(Dependent::Route(self.clone())).run(core);
+    }
+
+    /// The actor is dead for good: fails what waits here. The first death counts.
+    pub(crate) fn down(self: &Arc<Self>, core: &Core, death: ActorDeath, work: &mut Work) {
+        let held = {
+            let mut state = self.lock();
+            if !matches!(state.place, Place::Dead(_)) {
+                state.place = Place::Dead(death);
+            }
+            std::mem::take(&mut state.held)
+        };
+        drop(held);
+        self.flush(core, work);
+    }
+
+    /// The handle leaves this process: if the node has not heard of the actor it must, so that those
+    /// who get the handle hear of it if this process dies first.
+    pub(crate) fn announce(&self, core: &Core) {
+        let mut state = self.lock();
+        if state.creation == Creation::Ahead {
+            state.creation = Creation::Announced;
+            core.link().send(ToNode::ExpectActor { actor: self.id, class_name: self.class.to_owned() });
+        }
+    }
+
+    /// The actor is about to be created; false if it is dead already. Keeps the holds of the
+    /// constructor's arguments until it has its process.
+    pub(crate) fn begin_creation(&self, holds: Vec<ObjectHold>) -> bool {
+        let mut state = self.lock();
+        state.creation = Creation::Over;
+        if matches!(state.place, Place::Dead(_)) {
+            return false;
+        }
+        state.held = holds;
+        true
+    }
+
+    /// The actor cannot be created; those who wait for it elsewhere hear so from the node.
+    pub(crate) fn give_up_creation(&self, core: &Core, message: String) {
+        let before = std::mem::replace(&mut self.lock().creation, Creation::Over);
+        if before == Creation::Announced {
+            core.link().send(ToNode::ActorFailed { actor: self.id, message });
+            // For a node that has no ear for the failure of an actor it only expects; nobody waits
+            // for the answer to this number.
+            core.link().send(ToNode::KillActor { actor: self.id, request: 0 });
+        }
+    }
+
+    /// True if the node has not been told to create the actor, though this process is to do that.
+    pub(crate) fn is_creation_ahead(&self) -> bool {
+        self.lock().creation != Creation::Over
+    }
+
+    /// True if no call waits here.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.lock().queue.is_empty()
+    }
+
+    fn watch(&self, core: &Core, state: &mut RouteState) {
+        if !state.watched {
+            state.watched = true;
+            core.link().send(ToNode::WatchActor(self.id));
+        }
+        if state.queue.len() >= MANY && !state.warned {
+            state.warned = true;
+            tracing::warn!(actor = %self.id, class = self.class, "{MANY} calls wait for one actor");
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, RouteState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl QueuedCall {
+    /// Makes the frame once all arguments are there. Never waits for room in the store.
+    fn prepare(&mut self, core: &Core, actor: ActorId) -> Obstacle {
+        let Content::Waiting { method, depth, args, full_since } = &mut self.content else {
+            return Obstacle::None;
+        };
+        match args.readiness() {
+            Readiness::Waiting => return Obstacle::Arguments,
+            Readiness::Failed(error) => return Obstacle::Error(error),
+            Readiness::Ready => args.fill(),
+        }
+        match call::frame(core, self.call, actor, *method, *depth, args, Duration::ZERO) {
+            Ok((frame, spilled)) => {
+                let (_, mut holds) = std::mem::take(args).into_parts();
+                holds.extend(spilled);
+                core.pending().add_holds(self.call, holds);
+                self.content = Content::Frame(frame);
+                Obstacle::None
+            }
+            Err(error) if is_worth_another_try(&error, full_since) => Obstacle::Room,
+            Err(error) => Obstacle::Error(error),
+        }
+    }
+}
