@@ -155,7 +155,9 @@ pub(crate) fn attach(address: &str) -> Result<Arc<Inner>> {
     }
     let map = memory::map(&ctl, ctl_len).map_err(|e| gone("could not map ctl", e))?;
     let ctl = Ctl::mapped(map);
-    let layout = Layout::read(&ctl).map_err(corrupt)?;
+    let unusable =
+        |what| Error::from(ErrorKind::Disconnected(format!("the store at {address} cannot be used: {what}")));
+    let layout = Layout::read(&ctl).map_err(unusable)?;
     if layout.capacity != capacity || usize::from(key.index) >= layout.clients {
         return Err(corrupt("the server's answer contradicts the header".to_owned()));
     }
