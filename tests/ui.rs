@@ -1,0 +1,16 @@
+//! What the attributes accept, and what they say about what they refuse.
+//!
+//! `ui/pass` holds programs that must compile without a warning, one for each shape of the public API;
+//! none of them starts a runtime. `ui/fail` holds programs with mistakes, each beside the compiler's
+//! output. After a change of a message, or of the compiler, look at the new output and keep it with
+//! `TRYBUILD=overwrite cargo test --test ui`.
+
+#[test]
+fn programs_that_compile() {
+    trybuild::TestCases::new().pass("tests/ui/pass/*.rs");
+}
+
+#[test]
+fn programs_with_mistakes() {
+    trybuild::TestCases::new().compile_fail("tests/ui/fail/*.rs");
+}
