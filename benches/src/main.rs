@@ -1,0 +1,122 @@
+//! `mobula-bench`: runs the suites and prints their figures.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use mobula_bench::{JsonSink, Machine, Session, Sink, Suite, TableSink, run_child_role};
+
+const USAGE: &str = "\
+Measures Mobula and, in the same run, what the machine can do.
+
+usage: mobula-bench [store|calls|startup|all]... [--json] [--quick]
+
+  store     the store by itself: get, put, delete
+  calls     calls, tasks and objects of a runtime
+  startup   init, shutdown, creation of actors, memory at rest
+  all       all of these (the default)
+
+  --json    a line of JSON for each row in place of the table
+  --quick   few samples, some seconds: shows that all works
+  --help    this text
+  --version the version
+";
+
+/// What the command line asks for.
+#[derive(Debug, PartialEq, Eq)]
+enum Request {
+    Run { suites: Vec<Suite>, json: bool, quick: bool },
+    Print(String),
+}
+
+#[mobula::main]
+fn main() -> ExitCode {
+    if let Some(code) = run_child_role() {
+        return code;
+    }
+    let done = match parse(std::env::args().skip(1)) {
+        Ok(Request::Print(text)) => io::stdout().write_all(text.as_bytes()).map_err(|error| error.to_string()),
+        Ok(Request::Run { suites, json, quick }) => run(&suites, json, quick),
+        Err(complaint) => {
+            let _ = write!(io::stderr(), "mobula-bench: {complaint}\n\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(complaint) => {
+            let _ = writeln!(io::stderr(), "mobula-bench: {complaint}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn parse(args: impl Iterator<Item = String>) -> Result<Request, String> {
+    let (mut suites, mut json, mut quick) = (Vec::new(), false, false);
+    for arg in args {
+        match arg.as_str() {
+            "--json" => json = true,
+            "--quick" => quick = true,
+            "--help" | "-h" => return Ok(Request::Print(USAGE.to_owned())),
+            "--version" => return Ok(Request::Print(format!("mobula-bench {}\n", env!("CARGO_PKG_VERSION")))),
+            "all" => suites.extend(Suite::ALL),
+            name => match Suite::ALL.into_iter().find(|suite| suite.name() == name) {
+                Some(suite) => suites.push(suite),
+                None => return Err(format!("there is no suite or option {name:?}")),
+            },
+        }
+    }
+    let asked = |suite: &Suite| suites.is_empty() || suites.contains(suite);
+    Ok(Request::Run { suites: Suite::ALL.into_iter().filter(asked).collect(), json, quick })
+}
+
+/// Runs all suites, also those behind one that fails; the error says all that went wrong.
+fn run(suites: &[Suite], json: bool, quick: bool) -> Result<(), String> {
+    let mut sink: Box<dyn Sink> =
+        if json { Box::new(JsonSink::new(io::stdout())) } else { Box::new(TableSink::new(io::stdout())) };
+    let machine = Machine::look();
+    let mut session = Session::new(quick, &mut *sink);
+    // Programs read standard output when it is JSON.
+    let mut notes: Box<dyn Write> = if json { Box::new(io::stderr()) } else { Box::new(io::stdout()) };
+    let head = format!("{machine}\n{}\n", session.instrument());
+    let warnings = machine.warnings().into_iter().map(|warning| format!("warning: {warning}\n"));
+    let text = head + &warnings.collect::<String>() + "\n";
+    notes.write_all(text.as_bytes()).map_err(|error| format!("cannot write: {error}"))?;
+    let mut failures = Vec::new();
+    for &suite in suites {
+        if let Err(error) = session.run(suite) {
+            failures.push(format!("suite {}: {}", suite.name(), chain(&error)));
+        }
+    }
+    if failures.is_empty() { Ok(()) } else { Err(failures.join("\n")) }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Request, String> {
+        parse(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn suites_and_options_in_any_order() {
+        let all = Suite::ALL.to_vec();
+        assert_eq!(parsed("").unwrap(), Request::Run { suites: all.clone(), json: false, quick: false });
+        assert_eq!(parsed("--json all --quick store").unwrap(), Request::Run { suites: all, json: true, quick: true });
+        let two = vec![Suite::Store, Suite::Startup];
+        assert_eq!(parsed("startup store").unwrap(), Request::Run { suites: two, json: false, quick: false });
+        assert!(matches!(parsed("store --help"), Ok(Request::Print(_))));
+        assert!(parsed("stoer").unwrap_err().contains("stoer"));
+    }
+}

@@ -1,0 +1,268 @@
+//! Rows, and the two ways they are shown: a table for people, JSON lines for programs.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+
+/// What a row's `value` and `limit` are counted in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unit {
+    /// Nanoseconds for one operation; less is better.
+    Nanoseconds,
+    /// 10^9 bytes a second; more is better.
+    GigabytesPerSecond,
+    /// Operations a second; more is better.
+    PerSecond,
+    /// 10^6 bytes; less is better.
+    Megabytes,
+}
+
+impl Unit {
+    /// Returns the unit as JSON lines have it.
+    pub fn symbol(self) -> &'static str {
+        match self {
+            Unit::Nanoseconds => "ns",
+            Unit::GigabytesPerSecond => "GB/s",
+            Unit::PerSecond => "1/s",
+            Unit::Megabytes => "MB",
+        }
+    }
+
+    fn show(self, value: f64) -> String {
+        match self {
+            Unit::Nanoseconds => time(value),
+            Unit::GigabytesPerSecond => format!("{value:.2} GB/s"),
+            Unit::PerSecond if value >= 1e6 => format!("{:.2} M/s", value / 1e6),
+            Unit::PerSecond if value >= 1e3 => format!("{:.2} k/s", value / 1e3),
+            Unit::PerSecond => format!("{value:.1} /s"),
+            Unit::Megabytes => format!("{value:.2} MB"),
+        }
+    }
+}
+
+/// A measured figure beside its limit; the crate's page says what each number means.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Row {
+    /// The suite that it belongs to.
+    pub suite: &'static str,
+    /// Its name, unique in the suite.
+    pub row: &'static str,
+    /// What `value` and `limit` are counted in.
+    pub unit: Unit,
+    /// Half of the operations took no longer, in nanoseconds; `None` where nothing was timed.
+    pub p50: Option<f64>,
+    /// 99 of 100 operations took no longer, in nanoseconds.
+    pub p99: Option<f64>,
+    /// The figure.
+    pub value: f64,
+    /// What the machine can do, in the same unit.
+    pub limit: Option<f64>,
+    /// The row that the limit is the value of.
+    pub limit_row: Option<&'static str>,
+}
+
+impl Row {
+    /// Returns `value` divided by `limit`.
+    pub fn ratio(&self) -> Option<f64> {
+        self.limit.filter(|&limit| limit > 0.0).map(|limit| self.value / limit)
+    }
+
+    /// Writes the row as one line of JSON, without the end of line.
+    pub fn to_json(&self) -> String {
+        let number = |value: Option<f64>| match value {
+            Some(value) if value.is_finite() => format!("{value:.3}"),
+            _ => "null".to_owned(),
+        };
+        let limit_row = self.limit_row.map_or("null".to_owned(), quote);
+        format!(
+            "{{\"suite\":{},\"row\":{},\"unit\":{},\"p50\":{},\"p99\":{},\"value\":{},\"limit\":{},\"limit_row\":{limit_row}}}",
+            quote(self.suite),
+            quote(self.row),
+            quote(self.unit.symbol()),
+            number(self.p50),
+            number(self.p99),
+            number(Some(self.value)),
+            number(self.limit),
+        )
+    }
+}
+
+/// A figure that could not be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Skipped {
+    /// The suite that it belongs to.
+    pub suite: &'static str,
+    /// Its name.
+    pub row: &'static str,
+    /// Why there is none.
+    pub why: Cow<'static, str>,
+}
+
+impl Skipped {
+    pub(crate) fn new(suite: &'static str, row: &'static str, why: impl Into<Cow<'static, str>>) -> Self {
+        Skipped { suite, row, why: why.into() }
+    }
+}
+
+/// Takes rows as they are measured.
+pub trait Sink {
+    /// Takes a row.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be written.
+    fn row(&mut self, row: &Row) -> io::Result<()>;
+
+    /// Takes the reason why there is no such row.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be written.
+    fn skipped(&mut self, skipped: &Skipped) -> io::Result<()>;
+}
+
+/// Writes a line of JSON for each row; what was skipped goes to standard error.
+#[derive(Debug)]
+pub struct JsonSink<W> {
+    out: W,
+}
+
+impl<W: Write> JsonSink<W> {
+    /// Writes to `out`.
+    pub fn new(out: W) -> Self {
+        JsonSink { out }
+    }
+}
+
+impl<W: Write> Sink for JsonSink<W> {
+    fn row(&mut self, row: &Row) -> io::Result<()> {
+        writeln!(self.out, "{}", row.to_json())?;
+        self.out.flush()
+    }
+
+    fn skipped(&mut self, skipped: &Skipped) -> io::Result<()> {
+        let Skipped { suite, row, why } = skipped;
+        writeln!(io::stderr(), "{suite}: {row} was not measured: {why}")
+    }
+}
+
+/// Writes a table.
+#[derive(Debug)]
+pub struct TableSink<W> {
+    out: W,
+    suite: Option<&'static str>,
+}
+
+impl<W: Write> TableSink<W> {
+    /// Writes to `out`.
+    pub fn new(out: W) -> Self {
+        TableSink { out, suite: None }
+    }
+
+    fn heading(&mut self, suite: &'static str) -> io::Result<()> {
+        if self.suite == Some(suite) {
+            return Ok(());
+        }
+        let space = if self.suite.replace(suite).is_some() { "\n" } else { "" };
+        line(&mut self.out, &format!("{space}{suite}"), ["p50", "p99", "value", "limit", "ratio"], "limit row")
+    }
+}
+
+impl<W: Write> Sink for TableSink<W> {
+    fn row(&mut self, row: &Row) -> io::Result<()> {
+        self.heading(row.suite)?;
+        let timed = |ns: Option<f64>| ns.map_or("-".to_owned(), time);
+        let shown = [
+            timed(row.p50),
+            timed(row.p99),
+            row.unit.show(row.value),
+            row.limit.map_or("-".to_owned(), |limit| row.unit.show(limit)),
+            row.ratio().map_or(
+                "-".to_owned(),
+                |ratio| if ratio < 0.1 { format!("{ratio:.4}") } else { format!("{ratio:.2}") },
+            ),
+        ];
+        let name = format!("  {}", row.row);
+        line(&mut self.out, &name, shown.each_ref().map(String::as_str), row.limit_row.unwrap_or(""))?;
+        self.out.flush()
+    }
+
+    fn skipped(&mut self, skipped: &Skipped) -> io::Result<()> {
+        self.heading(skipped.suite)?;
+        writeln!(self.out, "  {:<28} not measured: {}", skipped.row, skipped.why)
+    }
+}
+
+fn line(out: &mut impl Write, name: &str, columns: [&str; 5], last: &str) -> io::Result<()> {
+    let [p50, p99, value, limit, ratio] = columns;
+    let text = format!("{name:<30}{p50:>11}{p99:>11}{value:>13}{limit:>13}{ratio:>8}  {last}");
+    writeln!(out, "{}", text.trim_end())
+}
+
+fn time(ns: f64) -> String {
+    match ns {
+        ns if ns < 100.0 => format!("{ns:.1} ns"),
+        ns if ns < 10_000.0 => format!("{ns:.0} ns"),
+        ns if ns < 10e6 => format!("{:.1} us", ns / 1e3),
+        ns if ns < 10e9 => format!("{:.1} ms", ns / 1e6),
+        ns => format!("{:.1} s", ns / 1e9),
+    }
+}
+
+fn quote(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => quoted.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row() -> Row {
+        Row {
+            suite: "store",
+            row: "put",
+            unit: Unit::GigabytesPerSecond,
+            p50: Some(1500.0),
+            p99: None,
+            value: 8.0,
+            limit: Some(10.0),
+            limit_row: Some("limit_memcpy_1t"),
+        }
+    }
+
+    #[test]
+    fn a_row_is_a_line_of_json() {
+        assert_eq!(
+            row().to_json(),
+            r#"{"suite":"store","row":"put","unit":"GB/s","p50":1500.000,"p99":null,"value":8.000,"limit":10.000,"limit_row":"limit_memcpy_1t"}"#
+        );
+        let bare = Row { limit: None, limit_row: None, value: f64::NAN, ..row() };
+        assert!(bare.to_json().ends_with(r#""value":null,"limit":null,"limit_row":null}"#));
+        assert_eq!(quote("a\"b\\c\n"), r#""a\"b\\c\u000a""#);
+    }
+
+    #[test]
+    fn the_table_names_its_suite_once() {
+        let mut out = Vec::new();
+        let mut table = TableSink::new(&mut out);
+        table.row(&row()).unwrap();
+        table.row(&row()).unwrap();
+        table.skipped(&Skipped::new("store", "other", "no reason")).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text.lines().count(), 4, "{text}");
+        assert!(text.contains("0.80") && text.contains("8.00 GB/s") && text.contains("1500 ns"), "{text}");
+        assert!(text.contains("not measured: no reason"), "{text}");
+    }
+}

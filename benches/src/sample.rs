@@ -1,0 +1,87 @@
+//! Samples of nanoseconds and what is said about them.
+
+use crate::clock::Clock;
+use crate::error::Result;
+
+/// A set of measured times, sorted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Samples {
+    sorted: Vec<f64>,
+}
+
+impl Samples {
+    /// Takes times in nanoseconds, in any order.
+    pub fn new(mut times: Vec<f64>) -> Self {
+        times.sort_unstable_by(f64::total_cmp);
+        Samples { sorted: times }
+    }
+
+    /// Returns the smallest time that `percent` of all do not exceed; 0 if there are none.
+    pub fn percentile(&self, percent: f64) -> f64 {
+        let rank = (percent / 100.0 * self.sorted.len() as f64).ceil() as usize;
+        self.sorted.get(rank.saturating_sub(1)).or(self.sorted.last()).copied().unwrap_or(0.0)
+    }
+
+    /// Returns the time that half of all do not exceed.
+    pub fn median(&self) -> f64 {
+        self.percentile(50.0)
+    }
+
+    /// Divides all times, as one does where a time is that of many operations.
+    pub fn divided_by(mut self, operations: usize) -> Self {
+        for time in &mut self.sorted {
+            *time /= operations.max(1) as f64;
+        }
+        self
+    }
+}
+
+/// Times `count` operations, each alone.
+pub(crate) fn singles(clock: Clock, count: usize, mut operation: impl FnMut(usize) -> Result<()>) -> Result<Samples> {
+    let mut times = Vec::with_capacity(count);
+    for i in 0..count {
+        let start = clock.now();
+        operation(i)?;
+        times.push(clock.since(start));
+    }
+    Ok(Samples::new(times))
+}
+
+/// Times `count` batches of `size` operations and divides by `size`.
+pub(crate) fn batches(
+    clock: Clock,
+    count: usize,
+    size: usize,
+    mut operation: impl FnMut(usize) -> Result<()>,
+) -> Result<Samples> {
+    let whole = singles(clock, count, |batch| (0..size).try_for_each(|i| operation(batch * size + i)))?;
+    Ok(whole.divided_by(size))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_samples() {
+        let samples = Samples::new((1..=100).rev().map(f64::from).collect());
+        assert_eq!(samples.median(), 50.0);
+        assert_eq!(samples.percentile(99.0), 99.0);
+        assert_eq!(samples.percentile(100.0), 100.0);
+        assert_eq!(samples.percentile(0.0), 1.0);
+        assert_eq!(Samples::new(vec![7.0]).percentile(99.0), 7.0);
+        assert_eq!(Samples::new(Vec::new()).median(), 0.0);
+    }
+
+    #[test]
+    fn a_batch_is_divided_by_its_operations() {
+        let mut seen = Vec::new();
+        let samples = batches(Clock::new(), 3, 4, |i| {
+            seen.push(i);
+            Ok(())
+        });
+        assert!(samples.is_ok());
+        assert_eq!(seen, (0..12).collect::<Vec<_>>());
+        assert_eq!(Samples::new(vec![8.0]).divided_by(4).median(), 2.0);
+    }
+}

@@ -1,0 +1,185 @@
+//! One run: clock, the limits of the suite that runs, and where the rows go.
+
+use std::collections::HashMap;
+
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::limits::Limit;
+use crate::machine;
+use crate::report::{Row, Sink, Skipped, Unit};
+use crate::sample::Samples;
+use crate::suites;
+use crate::watchdog::Watchdog;
+
+/// The suites there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Suite {
+    /// The store by itself: get, put, delete.
+    Store,
+    /// Calls, tasks and objects of a runtime.
+    Calls,
+    /// How long a runtime takes to start and end, and what it costs at rest.
+    Startup,
+}
+
+impl Suite {
+    /// All suites, in the order in which they run.
+    pub const ALL: [Suite; 3] = [Suite::Store, Suite::Calls, Suite::Startup];
+
+    /// Returns the suite's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Suite::Store => suites::store::NAME,
+            Suite::Calls => suites::calls::NAME,
+            Suite::Startup => suites::startup::NAME,
+        }
+    }
+}
+
+/// A run of suites.
+pub struct Session<'a> {
+    clock: Clock,
+    quick: bool,
+    sink: &'a mut dyn Sink,
+    /// What was measured of the machine for the suite that runs.
+    limits: HashMap<Limit, Figure>,
+    watchdog: Watchdog,
+}
+
+impl std::fmt::Debug for Session<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("clock", &self.clock).field("quick", &self.quick).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Session<'a> {
+    /// Calibrates the clock; a quick session takes few samples: its figures show that all works and
+    /// little more.
+    pub fn new(quick: bool, sink: &'a mut dyn Sink) -> Self {
+        Session { clock: Clock::new(), quick, sink, limits: HashMap::new(), watchdog: Watchdog::new() }
+    }
+
+    /// Describes what measures: the version and the clock.
+    pub fn instrument(&self) -> String {
+        machine::instrument(&self.clock)
+    }
+
+    /// Runs a suite.
+    ///
+    /// # Errors
+    ///
+    /// At the first operation that fails or gives a wrong result.
+    pub fn run(&mut self, suite: Suite) -> Result<()> {
+        self.limits.clear();
+        match suite {
+            Suite::Store => suites::store::run(self),
+            Suite::Calls => suites::calls::run(self),
+            Suite::Startup => suites::startup::run(self),
+        }
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// Chooses how many samples to take.
+    pub(crate) fn count(&self, full: usize, quick: usize) -> usize {
+        if self.quick { quick } else { full }
+    }
+
+    /// Says which row comes next, to whom it may concern if it hangs.
+    pub(crate) fn begin(&self, row: &'static str) {
+        self.watchdog.begin(row);
+    }
+
+    /// Measures limits and emits them as rows of the suite.
+    ///
+    /// Every suite measures its own: a virtual machine's processors may be neighbours in one minute and
+    /// far apart in the next.
+    pub(crate) fn limits(&mut self, suite: &'static str, limits: &[Limit]) -> Result<()> {
+        for &limit in limits {
+            if let Some(why) = limit.obstacle() {
+                self.skip(suite, limit.name(), why)?;
+                continue;
+            }
+            self.begin(limit.name());
+            let figure = limit.measure(self.clock, self.quick)?;
+            self.emit_limit(suite, limit, figure)?;
+        }
+        Ok(())
+    }
+
+    /// Emits the figure of a limit, which is the one that later rows are compared with.
+    pub(crate) fn emit_limit(&mut self, suite: &'static str, limit: Limit, figure: Figure) -> Result<()> {
+        self.limits.insert(limit, figure);
+        self.emit(suite, limit.name(), figure, None)
+    }
+
+    /// Emits a row beside a limit of this suite.
+    pub(crate) fn emit(
+        &mut self,
+        suite: &'static str,
+        row: &'static str,
+        figure: Figure,
+        limit: Option<Limit>,
+    ) -> Result<()> {
+        let measured = limit.and_then(|limit| Some((limit.name(), *self.limits.get(&limit)?)));
+        let row = Row {
+            suite,
+            row,
+            unit: figure.unit,
+            p50: figure.p50,
+            p99: figure.p99,
+            value: figure.value,
+            limit: measured.map(|(_, figure)| figure.value),
+            limit_row: measured.map(|(name, _)| name),
+        };
+        self.sink.row(&row).map_err(Error::io("write a row"))
+    }
+
+    /// Says why there is no such row.
+    pub(crate) fn skip(&mut self, suite: &'static str, row: &'static str, why: &'static str) -> Result<()> {
+        self.sink.skipped(&Skipped::new(suite, row, why)).map_err(Error::io("write a row"))
+    }
+}
+
+/// What was found out about a row.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Figure {
+    pub(crate) unit: Unit,
+    pub(crate) p50: Option<f64>,
+    pub(crate) p99: Option<f64>,
+    pub(crate) value: f64,
+}
+
+impl Figure {
+    /// Times of single operations; the value is their median.
+    pub(crate) fn of(samples: &Samples) -> Self {
+        let p50 = samples.median();
+        Figure { unit: Unit::Nanoseconds, p50: Some(p50), p99: Some(samples.percentile(99.0)), value: p50 }
+    }
+
+    /// Another value than the median.
+    pub(crate) fn with_value(self, value: f64) -> Self {
+        Figure { value, ..self }
+    }
+
+    /// Times of operations that move `bytes`; the value is the median bandwidth.
+    pub(crate) fn rate(samples: &Samples, bytes: usize) -> Self {
+        let times = Self::of(samples);
+        // Bytes a nanosecond are gigabytes a second.
+        Figure { unit: Unit::GigabytesPerSecond, value: bytes as f64 / times.value.max(1.0), ..times }
+    }
+
+    /// Times of single operations; the value is how many fit into a second.
+    pub(crate) fn per_second(samples: &Samples) -> Self {
+        let times = Self::of(samples);
+        Figure { unit: Unit::PerSecond, value: 1e9 / times.value.max(1e-3), ..times }
+    }
+
+    /// Bytes that nobody timed.
+    pub(crate) fn bytes(bytes: f64) -> Self {
+        Figure { unit: Unit::Megabytes, p50: None, p99: None, value: bytes / 1e6 }
+    }
+}

@@ -1,0 +1,5 @@
+//! The suites: the same operations as the limits, through Mobula.
+
+pub(crate) mod calls;
+pub(crate) mod startup;
+pub(crate) mod store;
