@@ -55,6 +55,7 @@
 //! Put `mobula::test_support!();` once into a test binary, or mark tests with `#[mobula::test]`: each
 //! runs in a process of its own and may `init` a runtime.
 
+#![deny(unsafe_code)]
 #![doc(test(attr(deny(warnings))))]
 
 pub use mobula_macros::{actor, main, method, task, test};

@@ -19,6 +19,8 @@
 //! 4. Mistakes are collected and shown together, each at its token; what was right is emitted anyway.
 //! 5. `#[cfg]`, docs and `#[deprecated]` of a method travel to the handle, those of `new` to `remote`.
 
+#![forbid(unsafe_code)]
+
 /// Writes tokens whose local names cannot meet the user's: `quote!` with the hygiene of `macro_rules!`.
 macro_rules! emit {
     ($($tokens:tt)*) => {

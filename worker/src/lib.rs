@@ -23,6 +23,8 @@
 //!
 //! Programs use the facade crate `mobula`, which re-exports this one.
 
+#![deny(unsafe_code)]
+
 mod actor;
 mod arg;
 mod call;
@@ -47,8 +49,10 @@ mod returns;
 mod route;
 mod runtime;
 mod strict;
+#[allow(unsafe_code, reason = "the only room for system calls without a safe wrapper")]
 mod sys;
 mod task;
+#[allow(unsafe_code, reason = "runs before main, in the place of the C runtime")]
 mod test_support;
 mod value;
 

@@ -17,6 +17,7 @@
 #![allow(unsafe_code, clippy::print_stdout, missing_docs)]
 
 mod operations;
+mod silent;
 mod trace;
 
 use mobula_store::{Store, StoreOptions};
@@ -28,9 +29,11 @@ const ADDRESS: &str = "MOBULA_STEPPED_ADDRESS";
 
 fn main() {
     if let (Ok(name), Ok(address)) = (std::env::var(OPERATION), std::env::var(ADDRESS)) {
-        let operation = operations::all().into_iter().find(|o| o.name == name).expect("a known operation");
         let store = Store::attach(address).expect("the parent's store");
-        (operation.child)(&store);
+        let stepped = operations::all().into_iter().map(|o| (o.name, o.child));
+        let silent = silent::all().into_iter().map(|s| (s.name, s.child));
+        let (_, child) = stepped.chain(silent).find(|(n, _)| *n == name).expect("a known operation");
+        child(&store);
         // Reached only if the parent lets the operation finish. Exit without destructors: a death, too.
         trace::exit_now();
     }
@@ -44,6 +47,12 @@ fn main() {
         if filter.is_empty() || filter.iter().any(|f| operation.name.contains(f.as_str())) {
             let (steps, killed) = run(&operation, &points);
             println!("test stepped::{} ... ok ({steps} instructions, killed at {killed})", operation.name);
+            passed += 1;
+        }
+    }
+    for silent in silent::all() {
+        if filter.is_empty() || filter.iter().any(|f| silent.name.contains(f.as_str())) {
+            println!("test silent::{} ... ok ({} system calls)", silent.name, silent::run(&silent));
             passed += 1;
         }
     }

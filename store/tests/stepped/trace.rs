@@ -71,6 +71,21 @@ impl Stepped {
         libc::WIFSTOPPED(status)
     }
 
+    /// Lets the child run to its end and counts its system calls.
+    pub(crate) fn count_calls(mut self) -> usize {
+        let none = std::ptr::null_mut::<libc::c_void>();
+        let mut stops = 0;
+        while !self.ended {
+            // SAFETY: lets our own stopped child run to its next system call; no memory of ours is involved.
+            let resumed = unsafe { libc::ptrace(libc::PTRACE_SYSCALL, self.pid(), none, none) };
+            assert_eq!(resumed, 0, "ptrace: {}", std::io::Error::last_os_error());
+            let status = self.wait();
+            stops += usize::from(libc::WIFSTOPPED(status));
+        }
+        // One stop at the entry and one at the return of each call; the last call does not return.
+        stops.div_ceil(2)
+    }
+
     /// Kills the child where it stands.
     pub(crate) fn kill(mut self) {
         if !self.ended {
