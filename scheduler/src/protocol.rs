@@ -190,7 +190,8 @@ pub enum ToNode {
         /// Which one.
         actor: ActorId,
     },
-    /// The constructor returned an error or panicked; the worker exits.
+    /// The constructor returned an error or panicked, and the worker exits; or the creator of an expected actor
+    /// gives it up because an argument failed.
     ActorFailed {
         /// Which one.
         actor: ActorId,

@@ -187,6 +187,10 @@ fn who_got_a_handle_hears_that_the_actor_could_not_be_created() {
     mobula::get(&keeper.keep(&late).remote()).unwrap();
     let error = mobula::get(&keeper.add(1).remote()).unwrap_err();
     assert!(error.is_task_failed() && error.to_string().contains("Counter"), "{error}");
+    assert!(
+        error.to_string().contains("no argument today"),
+        "the reason reaches those who only got the handle: {error}"
+    );
     assert!(mobula::get(&late.value().remote()).unwrap_err().is_actor_died());
 }
 

@@ -263,9 +263,6 @@ impl Route {
         let before = std::mem::replace(&mut self.lock().creation, Creation::Over);
         if before == Creation::Announced {
             core.link().send(ToNode::ActorFailed { actor: self.id, message });
-            // For a node that has no ear for the failure of an actor it only expects; nobody waits
-            // for the answer to this number.
-            core.link().send(ToNode::KillActor { actor: self.id, request: 0 });
         }
     }
 

@@ -265,6 +265,11 @@ impl State {
     pub(super) fn actor_failed(&mut self, process: ProcessId, id: ActorId, message: String) {
         if let Some(actor) = self.actor_in(process, id) {
             actor.outcome.get_or_insert(DeathCause::CreationFailed(message));
+        } else if self.early.get(&id).is_some_and(|early| early.owner == Some(process))
+            && let Some(early) = self.early.remove(&id)
+        {
+            // Its creator gave it up before it asked for it: an argument of the constructor failed.
+            self.mourn(id, early.class_name, 0, DeathCause::CreationFailed(message), &early.watchers);
         }
     }
 
