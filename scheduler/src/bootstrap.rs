@@ -192,11 +192,15 @@ impl Mark {
         }
         let Link { mut stream, server, name } = self.link?;
         let mut answer = [0];
-        let read = stream.write_all(&hello(std::process::id(), &name)).and_then(|()| stream.read(&mut answer));
+        let read = stream.write_all(&hello(std::process::id(), &name)).and_then(|()| stream.read_exact(&mut answer));
         match read {
-            Ok(0) => return Err(BootstrapError::NodeEnded),
-            Ok(_) => {}
-            Err(error) if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => {
+            Ok(()) => {}
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+                ) =>
+            {
                 return Err(BootstrapError::NodeEnded);
             }
             Err(source) => {

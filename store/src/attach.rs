@@ -6,7 +6,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -117,7 +117,7 @@ pub(crate) fn attach(address: &str) -> Result<Arc<Inner>> {
     let gone = |what: &str, e: io::Error| {
         Error::from(ErrorKind::Disconnected(format!("no store answers at {address}: {what}: {e}")))
     };
-    let mut stream = UnixStream::connect(&socket).map_err(|e| gone("could not connect", e))?;
+    let mut stream = socket::connect(&socket).map_err(|e| gone("could not connect", e))?;
     let owner = socket::peer(&stream).map_err(|e| gone("could not identify the server", e))?.uid;
     if owner != process::uid() {
         return Err(ErrorKind::PermissionDenied { address: address.to_owned(), owner, uid: process::uid() }.into());
@@ -297,7 +297,7 @@ fn bind(socket: &Path, address: &str) -> Result<UnixListener> {
     memory::lock(&folder).map_err(failed)?;
     match UnixListener::bind(socket) {
         Err(e) if e.kind() == io::ErrorKind::AddrInUse => {
-            if UnixStream::connect(socket).is_ok() {
+            if socket::connect(socket).is_ok() {
                 return Err(ErrorKind::AddressInUse(address.to_owned()).into());
             }
             memory::remove(socket);

@@ -298,7 +298,10 @@ fn run_task(core: &Arc<Core>, job: TaskJob) {
 pub(crate) fn run_beside(core: &Arc<Core>, job: TaskJob) {
     let (task, caller, call) = (job.spec.task, job.spec.caller, job.spec.call);
     let for_task = core.clone();
-    let started = std::thread::Builder::new().name("mobula-task".into()).spawn(move || run_task(&for_task, job));
+    let started = std::thread::Builder::new().name("mobula-task".into()).spawn(move || {
+        sys::unblock_signals();
+        run_task(&for_task, job);
+    });
     if let Err(error) = started {
         answer_error(core, caller, call, &Error::system(format!("cannot start a thread for a task: {error}")));
         core.link().send(ToNode::TaskFinished(task));
@@ -403,7 +406,6 @@ impl Drop for Lending {
 pub(crate) fn become_worker(mark: mobula_scheduler::bootstrap::Mark) -> ! {
     // Under a test harness this is not the main thread: without it the process would live on.
     let _guard = sys::EndWithMe;
-    sys::unblock_signals();
     let joined = (|| {
         let registry = crate::registry::registry()?;
         let welcome =

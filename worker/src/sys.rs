@@ -56,7 +56,7 @@ pub(crate) fn block_signals() {
 
 /// Lets all signals through to this thread.
 ///
-/// A worker is started by a thread of the node that blocks them, and a new process inherits that.
+/// For threads of user code that a thread of the runtime starts, and whose mask they inherit.
 pub(crate) fn unblock_signals() {
     let mut set = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: `set` is a valid place for a signal set; the call initialises it.

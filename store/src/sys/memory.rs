@@ -8,6 +8,7 @@ use memmap2::{MmapOptions, MmapRaw};
 use rustix::fs::{
     FallocateFlags, FlockOperation, MemfdFlags, Mode, SealFlags, fallocate, fcntl_add_seals, flock, memfd_create,
 };
+use rustix::io::retry_on_intr;
 
 /// Makes anonymous shared memory of `len` bytes whose size can never change again.
 ///
@@ -52,12 +53,7 @@ fn advise(map: &MmapRaw) {
 
 /// Commits a range: afterwards touching it can never fail for want of memory (ST-6).
 pub(crate) fn commit(file: impl AsFd, offset: usize, len: usize) -> io::Result<()> {
-    loop {
-        match fallocate(&file, FallocateFlags::KEEP_SIZE, offset as u64, len as u64) {
-            Err(rustix::io::Errno::INTR) => {}
-            other => return Ok(other?),
-        }
-    }
+    Ok(retry_on_intr(|| fallocate(&file, FallocateFlags::KEEP_SIZE, offset as u64, len as u64))?)
 }
 
 /// Returns how many bytes of a file are committed.
@@ -73,7 +69,7 @@ pub(crate) fn populate(map: &MmapRaw, offset: usize, len: usize) {
 
 /// Locks a file or folder against others who lock it, until the descriptor is closed; waits for it.
 pub(crate) fn lock(file: &File) -> io::Result<()> {
-    Ok(flock(file, FlockOperation::LockExclusive)?)
+    Ok(retry_on_intr(|| flock(file, FlockOperation::LockExclusive))?)
 }
 
 /// Locks a file as [`lock`] does, but says no instead of waiting.
