@@ -389,15 +389,4 @@ impl Store {
     pub fn bell(&self) -> Bell {
         Bell::new(self.inner.clone())
     }
-
-    /// Sleeps until any object is sealed after `ready` said no, or the time is over; `ready` is asked again then.
-    pub fn wait_any<R>(&self, timeout: Option<Duration>, ready: impl FnMut() -> Option<R>) -> Option<R> {
-        let deadline = timeout.and_then(|t| Instant::now().checked_add(t));
-        waits::wait(&self.inner.shared, On::Any, deadline, ready)
-    }
-
-    /// Returns a number that changes with seals while somebody waits for any.
-    pub fn seal_sequence(&self) -> u32 {
-        waits::any_sequence(&self.inner.shared)
-    }
 }

@@ -142,8 +142,3 @@ fn bump(word: &AtomicU32) {
         futex::wake(word, u32::MAX, u32::MAX);
     }
 }
-
-/// Returns the sequence of the any-seal word, which changes with a seal only while somebody waits.
-pub(crate) fn any_sequence(shared: &Shared) -> u32 {
-    word(shared, On::Any).load(Ordering::Acquire)
-}
