@@ -9,16 +9,17 @@
 //! 64 bytes); cells of a class share *spans* of one or four pages. Larger objects own page runs.
 //! All metadata is out of band, in `ctl`.
 //!
-//! The slots' block words are the only truth about memory. Everything else (free lists, bitmaps,
+//! The slots' places (place.rs) and the record of the move that is going on are the only truth about memory. Everything else (free lists, bitmaps,
 //! counters) is a cache of it, guarded by the allocator's lock; if the lock's owner dies, whoever
 //! takes the lock over builds the cache anew from the slots (alloc/rebuild.rs), so there is no undo
 //! log and no half-done allocation.
 //!
-//! ```text
-//!   block word:  0                                             no memory
-//!                1:2 | class:6 | page:32 | cell:24             a cell of a span
-//!                2:2 | page:31 | pages:31                      a page run
+//! Most creations and releases of small objects never come here: a freed slot stays CACHED with its
+//! cell in its client's magazine (magazine.rs). CACHED memory is free memory: [`Alloc::collect`]
+//! takes it away from everybody when memory is short. A release that cannot have the lock at once
+//! leaves its slot, CACHED, on a list that the lock's owner settles after it has unlocked.
 //!
+//! ```text
 //!   header of the section
 //!     0 used bytes   8 first free slot + 1   16 slots ever used   24 slots in use   32 free pages
 //!    64 heads of the lists of free runs, by the logarithm of their length (page + 1)
@@ -29,21 +30,22 @@
 //! ```
 //!
 //! Invariants:
-//! - ST-13: blocks of slots that are not FREE are disjoint and inside the arena.
-//! - ST-14: a block word changes only under the allocator's lock.
-//! - ST-15: used bytes are the sum over those blocks; with no object there are none.
+//! - ST-13: places of slots that are not FREE are disjoint and inside the arena.
+//! - ST-14: a place changes only under the allocator's lock.
+//! - ST-15: taken bytes are the sum over those places; with no object and nothing CACHED there are none.
 //! - ST-6: memory is committed before it is handed out (arena.rs).
 
 mod pages;
 mod rebuild;
-mod spans;
+pub(crate) mod spans;
 
 use crate::client::ClientKey;
-use crate::layout::{PAGE, PAGE_DESC_BYTES};
+use crate::layout::{H_LEFT_FREE, PAGE, PAGE_DESC_BYTES};
 use crate::lock::{self, Guard, Lock};
+use crate::place::Place;
 use crate::shared::Shared;
 use crate::slot::{self, Slot, SlotRef, State};
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, fence};
 
 pub(crate) use rebuild::{initialise, rebuild, verify};
 
@@ -102,82 +104,28 @@ pub(crate) enum Shortage {
     Memory,
 }
 
-/// A block of the arena.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Block {
-    /// No memory: an empty object.
-    None,
-    /// A cell of a span.
-    Cell { class: usize, page: usize, cell: usize },
-    /// Whole pages.
-    Run { page: usize, pages: usize },
-}
-
-impl Block {
-    pub(crate) fn to_word(self) -> u64 {
-        match self {
-            Block::None => 0,
-            Block::Cell { class, page, cell } => 1 << 62 | (class as u64) << 56 | (page as u64) << 24 | cell as u64,
-            Block::Run { page, pages } => 2 << 62 | (page as u64) << 31 | pages as u64,
-        }
-    }
-
-    /// Takes a word apart; `None` if it describes nothing inside the arena.
-    pub(crate) fn from_word(word: u64, total_pages: usize) -> Option<Block> {
-        match word >> 62 {
-            0 if word == 0 => Some(Block::None),
-            1 => {
-                let class = (word >> 56 & 0x3f) as usize;
-                let page = (word >> 24 & 0xffff_ffff) as usize;
-                let cell = (word & 0xff_ffff) as usize;
-                let inside =
-                    class < CLASSES.len() && page + spans::pages(class) <= total_pages && cell < spans::cells(class);
-                inside.then_some(Block::Cell { class, page, cell })
-            }
-            2 => {
-                let page = (word >> 31 & 0x7fff_ffff) as usize;
-                let pages = (word & 0x7fff_ffff) as usize;
-                (pages > 0 && page + pages <= total_pages).then_some(Block::Run { page, pages })
-            }
-            _ => None,
-        }
-    }
-
-    /// Returns the offset in the arena.
-    pub(crate) fn offset(self) -> usize {
-        match self {
-            Block::None => 0,
-            Block::Cell { class, page, cell } => page * PAGE + cell * CLASSES[class],
-            Block::Run { page, .. } => page * PAGE,
-        }
-    }
-
-    /// Returns the bytes that the block takes, as rounded.
-    pub(crate) fn bytes(self) -> usize {
-        match self {
-            Block::None => 0,
-            Block::Cell { class, .. } => CLASSES[class],
-            Block::Run { pages, .. } => pages * PAGE,
-        }
-    }
-}
-
 /// The allocator's words, under its lock.
 pub(crate) struct Alloc<'a> {
     shared: &'a Shared,
-    _guard: Guard<'a>,
+    me: ClientKey,
+    guard: Option<Guard<'a>>,
 }
 
 impl<'a> Alloc<'a> {
     /// Takes the lock for a client; repairs what a dead owner left.
     pub(crate) fn lock(shared: &'a Shared, me: ClientKey) -> Alloc<'a> {
-        Alloc::with(shared, lock::acquire(shared, Lock::Alloc, me))
+        Alloc::with(shared, me, lock::acquire(shared, Lock::Alloc, me))
+    }
+
+    /// Takes the lock if that needs no waiting.
+    pub(crate) fn try_lock(shared: &'a Shared, me: ClientKey) -> Option<Alloc<'a>> {
+        lock::try_acquire(shared, Lock::Alloc, me).map(|guard| Alloc::with(shared, me, guard))
     }
 
     /// Wraps the lock that the caller has taken (over).
-    pub(crate) fn with(shared: &'a Shared, guard: Guard<'a>) -> Alloc<'a> {
+    pub(crate) fn with(shared: &'a Shared, me: ClientKey, guard: Guard<'a>) -> Alloc<'a> {
         let repair = guard.must_repair();
-        let mut alloc = Alloc { shared, _guard: guard };
+        let mut alloc = Alloc { shared, me, guard: Some(guard) };
         if repair {
             rebuild(&mut alloc);
         }
@@ -210,7 +158,27 @@ impl<'a> Alloc<'a> {
     }
 
     /// Takes a slot and memory for `bytes`; the slot is RESERVED by `me`.
-    pub(crate) fn reserve(&mut self, me: ClientKey, bytes: usize) -> Result<(SlotRef, Block), Shortage> {
+    pub(crate) fn reserve(&mut self, me: ClientKey, bytes: usize) -> Result<(SlotRef, Place), Shortage> {
+        self.reserve_as(slot::RESERVED, me, bytes)
+    }
+
+    /// Takes up to `count` slots with cells of a class ahead of use: CACHED by `me`.
+    ///
+    /// Only from spans that exist and slots that were used before: what is kept ahead costs nobody anything.
+    pub(crate) fn reserve_ahead(&mut self, me: ClientKey, class: usize, count: usize) -> impl Iterator<Item = SlotRef> {
+        let mut left = count;
+        std::iter::from_fn(move || {
+            let ready = CLASSES.get(class).is_none() || self.has_cell(class);
+            if left == 0 || !ready || self.get(A_FREE_SLOT) == 0 {
+                return None;
+            }
+            left -= 1;
+            let bytes = CLASSES.get(class).copied().unwrap_or(0);
+            self.reserve_as(slot::CACHED, me, bytes).ok().map(|(at, _)| at)
+        })
+    }
+
+    fn reserve_as(&mut self, state: u64, me: ClientKey, bytes: usize) -> Result<(SlotRef, Place), Shortage> {
         let head = self.get(A_FREE_SLOT);
         let fresh = self.get(A_SLOTS_EVER);
         let index = match head {
@@ -220,85 +188,190 @@ impl<'a> Alloc<'a> {
         };
         let slot = Slot::of(self.shared, index);
         let old = slot.state();
-        let block = self.take(bytes)?;
+        let place = self.take(bytes)?;
         if head == 0 {
             self.set(A_SLOTS_EVER, fresh + 1);
         } else {
             self.set(A_FREE_SLOT, slot.next().load(Ordering::Relaxed) as usize);
         }
         // The slot names its author before it names memory: a survivor finds both or neither.
-        slot.cas(old, State::new(old.generation(), Some(me.index), 0, slot::RESERVED));
-        slot.block().store(block.to_word(), Ordering::Release);
+        let taken = State::new(old.generation(), Some(me.index), 0, state);
+        slot.cas(old, taken);
+        slot.place_word(taken).store(place.to_word(), Ordering::Release);
         self.set(A_SLOTS_USED, self.get(A_SLOTS_USED) + 1);
-        Ok((SlotRef { index, generation: old.generation() }, block))
+        Ok((SlotRef { index, generation: old.generation() }, place))
     }
 
     /// Gives memory to a slot that was reserved without.
-    pub(crate) fn furnish(&mut self, at: SlotRef, bytes: usize) -> Result<Block, Shortage> {
-        let block = self.take(bytes)?;
-        Slot::of(self.shared, at.index).block().store(block.to_word(), Ordering::Release);
-        Ok(block)
+    pub(crate) fn furnish(&mut self, at: SlotRef, bytes: usize) -> Result<Place, Shortage> {
+        let place = self.take(bytes)?;
+        let slot = Slot::of(self.shared, at.index);
+        slot.place_word(slot.state()).store(place.to_word(), Ordering::Release);
+        Ok(place)
     }
 
-    /// Frees a slot that the caller has made RECLAIMING (or still has RESERVED), and its memory.
+    /// Frees a slot that the caller has made RECLAIMING (or still has RESERVED), and its memory in the arena.
     pub(crate) fn release(&mut self, at: SlotRef) {
         let slot = Slot::of(self.shared, at.index);
         let state = slot.state();
         if state.generation() != at.generation || !matches!(state.state(), slot::RECLAIMING | slot::RESERVED) {
             return;
         }
-        if let Some(block) = Block::from_word(slot.block().load(Ordering::Relaxed), self.shared.layout.pages) {
-            self.give(block);
+        if let Some(place) = slot.place(state) {
+            self.give(place);
         }
-        slot.block().store(0, Ordering::Release);
+        slot.place_word(state).store(0, Ordering::Release);
         slot.next().store(self.get(A_FREE_SLOT) as u32, Ordering::Relaxed);
         slot.cas(state, State::new(at.generation.wrapping_add(1), None, 0, slot::FREE));
         self.set(A_FREE_SLOT, at.index as usize + 1);
         self.set(A_SLOTS_USED, self.get(A_SLOTS_USED).saturating_sub(1));
     }
 
-    fn take(&mut self, bytes: usize) -> Result<Block, Shortage> {
-        if bytes == 0 {
-            return Ok(Block::None);
+    /// Takes a CACHED slot away from whoever keeps it, and frees it.
+    pub(crate) fn release_cached(&mut self, at: SlotRef) -> bool {
+        let slot = Slot::of(self.shared, at.index);
+        let state = slot.state();
+        let cached = state.state() == slot::CACHED && state.generation() == at.generation;
+        let taken = cached && slot.cas(state, state.to(slot::RECLAIMING, Some(self.me.index)));
+        if taken {
+            self.release(at);
         }
-        let block = self.try_take(bytes).or_else(|| {
+        taken
+    }
+
+    /// Takes all CACHED slots away from their clients and frees them; says whether there were any.
+    pub(crate) fn collect(&mut self) -> bool {
+        let mut any = false;
+        for index in 0..slots_ever(self.shared) {
+            let state = Slot::of(self.shared, index).state();
+            if state.state() == slot::CACHED {
+                any |= self.release_cached(SlotRef { index, generation: state.generation() });
+            }
+        }
+        any
+    }
+
+    /// Frees what others left because this lock was taken.
+    fn settle(&mut self) {
+        // SYNC left: pairs with the exchange in `leave`.
+        let mut link = self.shared.ctl.u64(H_LEFT_FREE).swap(0, Ordering::SeqCst) as u32;
+        while link != 0 {
+            let index = link - 1;
+            let slot = Slot::of(self.shared, index);
+            link = slot.left().load(Ordering::Relaxed);
+            // One that was taken meanwhile may stand on the list of another life: what is behind it is found by
+            // `collect`.
+            if !self.release_cached(SlotRef { index, generation: slot.state().generation() }) {
+                return;
+            }
+        }
+    }
+
+    /// Takes memory for `bytes`; the caller writes the place where the allocator's truth is.
+    pub(crate) fn take(&mut self, bytes: usize) -> Result<Place, Shortage> {
+        if bytes == 0 {
+            return Ok(Place::None);
+        }
+        let place = self.try_take(bytes).or_else(|| {
             // Spans that are kept empty for the next object of their class may be in the way.
             self.release_empty_spans().then(|| self.try_take(bytes)).flatten()
         });
-        let block = block.ok_or(Shortage::Memory)?;
-        self.set(A_USED, self.get(A_USED) + block.bytes());
-        Ok(block)
+        let place = place.ok_or(Shortage::Memory)?;
+        self.set(A_USED, self.get(A_USED) + place.bytes());
+        Ok(place)
     }
 
-    fn try_take(&mut self, bytes: usize) -> Option<Block> {
+    fn try_take(&mut self, bytes: usize) -> Option<Place> {
         if let Some(class) = class_of(bytes)
             && let Some((page, cell)) = self.take_cell(class)
         {
-            return Some(Block::Cell { class, page, cell });
+            return Some(Place::Cell { class, page, cell });
         }
         let pages = bytes.div_ceil(PAGE);
-        self.take_run(pages).map(|page| Block::Run { page, pages })
+        self.take_run(pages).map(|page| Place::Run { page, pages })
     }
 
-    fn give(&mut self, block: Block) {
-        match block {
-            Block::None => {}
-            Block::Cell { class, page, cell } => self.give_cell(class, page, cell),
-            Block::Run { page, pages } => self.give_run(page, pages),
+    /// Gives memory back that no slot names any more.
+    pub(crate) fn give(&mut self, place: Place) {
+        match place {
+            Place::None | Place::Record(_) | Place::File(_) => {}
+            Place::Cell { class, page, cell } => self.give_cell(class, page, cell),
+            Place::Run { page, pages } => self.give_run(page, pages),
         }
-        self.set(A_USED, self.get(A_USED).saturating_sub(block.bytes()));
+        self.set(A_USED, self.get(A_USED).saturating_sub(place.bytes()));
     }
 
-    /// Returns the length of the longest free page run in bytes.
+    /// Returns the length of the longest free page run in bytes; what is CACHED counts as free.
     pub(crate) fn largest_free(&mut self) -> usize {
+        self.collect();
         self.release_empty_spans();
         self.longest_run() * PAGE
     }
 }
 
-/// Returns the bytes in use, without the lock (for reports).
+impl Drop for Alloc<'_> {
+    fn drop(&mut self) {
+        self.guard = None;
+        // SYNC left: either this load sees what was left while the lock was held, or the one who left it sees that
+        // the lock is free (`leave`).
+        fence(Ordering::SeqCst);
+        while self.shared.ctl.u64(H_LEFT_FREE).load(Ordering::Relaxed) != 0 {
+            self.guard = lock::try_acquire(self.shared, Lock::Alloc, self.me);
+            match &self.guard {
+                // Whoever has it settles.
+                None => return,
+                Some(guard) => {
+                    if guard.must_repair() {
+                        rebuild(self);
+                    }
+                    self.settle();
+                }
+            }
+            self.guard = None;
+            fence(Ordering::SeqCst);
+        }
+    }
+}
+
+/// Frees a slot that the caller has made CACHED in its own name; never waits for another process.
+///
+/// If the lock is taken the slot is left to whoever has it.
+pub(crate) fn leave(shared: &Shared, me: ClientKey, at: SlotRef) {
+    if let Some(mut alloc) = Alloc::try_lock(shared, me) {
+        alloc.release_cached(at);
+        return;
+    }
+    push_left(shared, H_LEFT_FREE, at.index);
+    // SYNC left: pairs with the load in `drop`.
+    fence(Ordering::SeqCst);
+    // Its drop settles.
+    drop(Alloc::try_lock(shared, me));
+}
+
+/// Puts a slot on the list of those that were left at `head`.
+pub(crate) fn push_left(shared: &Shared, head: usize, index: u32) {
+    let head = shared.ctl.u64(head);
+    let left = Slot::of(shared, index).left();
+    let mut first = head.load(Ordering::Relaxed);
+    loop {
+        left.store(first as u32, Ordering::Relaxed);
+        // SYNC left: pairs with the swap of whoever settles.
+        match head.compare_exchange(first, u64::from(index) + 1, Ordering::SeqCst, Ordering::Relaxed) {
+            Ok(_) => return,
+            Err(now) => first = now,
+        }
+    }
+}
+
+/// Sums up the bytes of the arena that objects take, as rounded, without the lock (for reports).
 pub(crate) fn used_bytes(shared: &Shared) -> u64 {
-    shared.ctl.u64(shared.layout.alloc_at + A_USED).load(Ordering::Relaxed)
+    let bytes = |index| {
+        let slot = Slot::of(shared, index);
+        let state = slot.state();
+        let place = (!matches!(state.state(), slot::FREE | slot::CACHED)).then(|| slot.place(state)).flatten();
+        place.map_or(0, Place::bytes) as u64
+    };
+    (0..slots_ever(shared)).map(bytes).sum()
 }
 
 /// Returns how many slots were ever used: later ones are zero.
@@ -308,7 +381,7 @@ pub(crate) fn slots_ever(shared: &Shared) -> u32 {
 }
 
 /// Returns the class whose cells hold `bytes`, if they are small enough for cells.
-fn class_of(bytes: usize) -> Option<usize> {
+pub(crate) fn class_of(bytes: usize) -> Option<usize> {
     if bytes > CLASSES[CLASSES.len() - 1] {
         return None;
     }

@@ -14,7 +14,6 @@ use crate::inner::Inner;
 use crate::layout::Layout;
 use crate::lock;
 use crate::slot::{self, Slot, State};
-use crate::sync::Ordering;
 
 /// What a check counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +43,7 @@ pub(crate) fn check(inner: &Inner) -> Result<CheckReport> {
         return Err(ErrorKind::Corrupt(broken).into());
     }
     let live = |index: &u32| {
-        matches!(Slot::of(&inner.shared, *index).state().state(), slot::CREATING | slot::SEALED | slot::CONDEMNED)
+        Slot::of(&inner.shared, *index).state().is_object()
     };
     let clients = 0..inner.shared.layout.clients;
     Ok(CheckReport {
@@ -76,7 +75,7 @@ fn check_index(inner: &Inner, broken: &mut Vec<String>) {
         let slot = Slot::of(shared, at);
         let state = slot.state();
         if state.generation() as u16 != generation
-            || matches!(state.state(), slot::FREE | slot::RESERVED | slot::RECLAIMING)
+            || matches!(state.state(), slot::FREE | slot::RESERVED | slot::RECLAIMING | slot::CACHED)
         {
             return;
         }
@@ -93,8 +92,7 @@ fn check_index(inner: &Inner, broken: &mut Vec<String>) {
         let slot = Slot::of(shared, at);
         let state = slot.state();
         let indexed = entries.get(&at).copied().unwrap_or(0);
-        let live = matches!(state.state(), slot::CREATING | slot::SEALED)
-            || state.state() == slot::CONDEMNED && !state.has(slot::DELETED);
+        let live = state.state() == slot::CREATING || state.is_sealed();
         // A creator that is between the state and the entry, or that died there, is work in progress.
         let allowed = if state.state() == slot::SEALED { indexed == 1 } else { indexed <= 1 };
         if live && !allowed {
@@ -111,35 +109,33 @@ fn check_slots(inner: &Inner, broken: &mut Vec<String>) {
     for at in 0..alloc::slots_ever(shared) {
         let slot = Slot::of(shared, at);
         let state = slot.state();
-        if state.state() > slot::RECLAIMING {
+        if state.state() > slot::CACHED {
             broken.push(format!("slot {at} has the unknown state {}", state.state()));
             continue;
         }
         if let Some(actor) = state.actor()
             && client::state(client::load(shared, actor.into())) == client::FREE
-            && matches!(state.state(), slot::RESERVED | slot::CREATING | slot::RECLAIMING)
+            && matches!(state.state(), slot::RESERVED | slot::CREATING | slot::RECLAIMING | slot::CACHED | slot::MOVING)
         {
             broken.push(format!("ST-3: slot {at} is worked on by client {actor}, which is free"));
         }
         if matches!(state.state(), slot::SEALED | slot::CREATING) {
-            check_place(inner, at, slot, state, broken);
+            check_place(at, slot, state, broken);
         }
-        if state.state() != slot::FREE {
+        if !matches!(state.state(), slot::FREE | slot::CACHED) {
             check_holders(inner, at, state, broken);
         }
     }
 }
 
 /// ST-13: what the slot says about its bytes lies inside its block.
-fn check_place(inner: &Inner, at: u32, slot: Slot<'_>, state: State, broken: &mut Vec<String>) {
-    let pages = inner.shared.layout.pages;
-    let Some(block) = alloc::Block::from_word(slot.block().load(Ordering::Acquire), pages) else { return };
+fn check_place(at: u32, slot: Slot<'_>, state: State, broken: &mut Vec<String>) {
+    let Some(place) = slot.place(state) else { return };
     let need = slot.len().next_multiple_of(8) + slot.meta_len().next_multiple_of(8) + slot.children() * 8;
-    if need > block.bytes() || need > 0 && slot.offset() != block.offset() {
+    if place.offset().is_some() && need > place.bytes() {
         let generation = state.generation();
         broken.push(format!(
-            "ST-13: slot {at} generation {generation} claims {need} bytes at {}, its block is {block:?}",
-            slot.offset()
+            "ST-13: slot {at} generation {generation} claims {need} bytes, its place is {place:?}"
         ));
     }
 }

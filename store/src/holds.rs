@@ -13,6 +13,9 @@
 //!     A3 state is SEALED ?                 R3 all zero: CONDEMNED -> RECLAIMING
 //! ```
 //!
+//! The word for "looked at" is CONDEMNED; an object on its way to another place (moves.rs) is MOVING
+//! and treated alike: the mover looks for views where the reclaimer looks for everything.
+//!
 //! All six are SeqCst. If A3 saw SEALED, A2 comes before R1 and so R2 sees it. If A3 saw CONDEMNED
 //! of a *deleted* object the adopter takes its unit back: the object is gone for it. A *counted*
 //! object in CONDEMNED is only being looked at: the adopter, whose unit stands already, moves it
@@ -41,11 +44,13 @@ use crate::alloc::{self, Alloc};
 use crate::arena::Arena;
 use crate::client::ClientKey;
 use crate::index;
-use crate::layout::H_RECLAIMED;
+use crate::layout::{H_LEFT_NESTED, H_QUEUED, H_RECLAIMED};
 use crate::lock::{self, Guard, Lock};
+use crate::magazine::{self, Magazine};
+use crate::place::Place;
 use crate::shared::Shared;
 use crate::slot::{self, Slot, SlotRef, State};
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, fence};
 use crate::sys::futex;
 use crate::waits::{self, On};
 
@@ -57,13 +62,18 @@ pub(crate) const HOLD: u64 = 1;
 /// How many process-local locks looks at counted objects are spread over.
 const STRIPES: usize = 64;
 
-/// The process-local locks of R1 to R3.
+/// What the handles of one client share in its process.
 #[derive(Debug)]
-pub(crate) struct Looks([Mutex<()>; STRIPES]);
+pub(crate) struct Looks {
+    /// The process-local locks of R1 to R3.
+    stripes: [Mutex<()>; STRIPES],
+    /// Freed slots for the next creations.
+    pub(crate) magazine: Magazine,
+}
 
 impl Default for Looks {
     fn default() -> Self {
-        Looks([const { Mutex::new(()) }; STRIPES])
+        Looks { stripes: [const { Mutex::new(()) }; STRIPES], magazine: Magazine::default() }
     }
 }
 
@@ -77,11 +87,38 @@ pub(crate) struct Actor<'a> {
     pub(crate) me: ClientKey,
 }
 
+/// The nested lock, held.
+struct Nested<'a> {
+    actor: Actor<'a>,
+    guard: Option<Guard<'a>>,
+}
+
+impl Drop for Nested<'_> {
+    fn drop(&mut self) {
+        self.guard = None;
+        let left = self.actor.shared.ctl.u64(H_LEFT_NESTED);
+        // SYNC left: either this load sees what was left while the lock was held, or the one who left it sees that
+        // the lock is free (`leave_linked`).
+        fence(Ordering::SeqCst);
+        if left.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let mut link = left.swap(0, Ordering::SeqCst) as u32;
+        // What a list of another life leads astray is found by the next reaper.
+        for _ in 0..self.actor.shared.layout.slots {
+            let Some(index) = link.checked_sub(1) else { return };
+            let slot = Slot::of(self.actor.shared, index);
+            link = slot.left().load(Ordering::Relaxed);
+            self.actor.look(SlotRef { index, generation: slot.state().generation() });
+        }
+    }
+}
+
 /// What became of an attempt to take a unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Adopted {
-    /// The unit counts and the object is sealed.
-    Sealed,
+    /// The unit counts and the object is sealed; the state as it was seen with the unit standing.
+    Sealed(State),
     /// The unit counts and the object is being created (only if that was asked for).
     Creating,
     /// Nothing was taken: the object is gone or not sealed.
@@ -108,9 +145,9 @@ impl<'a> Actor<'a> {
         }
     }
 
-    /// Takes a unit of a fresh slot that nobody else can see yet.
+    /// Takes a unit of a fresh slot whose set has been written with this client in it.
+    #[inline]
     pub(crate) fn take_first(&self, at: SlotRef, unit: u64) {
-        self.share(self.slot(at));
         self.word(self.me.index.into(), at.index).fetch_add(unit, Ordering::SeqCst);
     }
 
@@ -126,26 +163,38 @@ impl<'a> Actor<'a> {
         let slot = self.slot(at);
         self.share(slot);
         self.word(self.me.index.into(), at.index).fetch_add(unit, Ordering::SeqCst);
-        loop {
-            let state = slot.state();
-            if state.generation() == at.generation {
-                match state.state() {
-                    slot::SEALED => return Adopted::Sealed,
-                    slot::CREATING if also_creating => return Adopted::Creating,
-                    slot::CONDEMNED if !state.has(slot::DELETED) => {
-                        self.revert(slot, state);
-                        continue;
-                    }
-                    _ => {}
-                }
+        match self.confirm(at, also_creating) {
+            Adopted::Gone => {
+                self.drop_unit(at.index, unit);
+                Adopted::Gone
             }
-            self.drop_unit(at.index, unit);
-            return Adopted::Gone;
+            adopted => adopted,
         }
     }
 
-    /// Moves a counted object that is only being looked at back to SEALED, and tells its waiters.
-    fn revert(&self, slot: Slot<'_>, looked_at: State) -> bool {
+    /// Looks at the object with a unit standing, and moves it back to SEALED if somebody is trying something (A3).
+    #[inline]
+    pub(crate) fn confirm(&self, at: SlotRef, also_creating: bool) -> Adopted {
+        let slot = self.slot(at);
+        loop {
+            let state = slot.state();
+            if state.generation() != at.generation {
+                return Adopted::Gone;
+            }
+            match state.state() {
+                slot::SEALED => return Adopted::Sealed(state),
+                slot::CREATING if also_creating => return Adopted::Creating,
+                slot::MOVING => {}
+                slot::CONDEMNED if !state.has(slot::DELETED) => {}
+                _ => return Adopted::Gone,
+            }
+            self.revert(slot, state);
+        }
+    }
+
+    /// Moves an object with which somebody is trying something back to SEALED, and tells its waiters.
+    #[cold]
+    pub(crate) fn revert(&self, slot: Slot<'_>, looked_at: State) -> bool {
         let done = slot.cas(looked_at, looked_at.to(slot::SEALED, None));
         if done {
             waits::wake(self.shared, On::Object(slot.id()));
@@ -166,7 +215,7 @@ impl<'a> Actor<'a> {
     fn dropped_last(&self, index: u32) {
         let state = Slot::of(self.shared, index).state();
         let goes = match state.state() {
-            slot::SEALED => state.has(slot::COUNTED),
+            slot::SEALED | slot::MOVING => state.has(slot::COUNTED),
             slot::CONDEMNED => true,
             _ => false,
         };
@@ -195,7 +244,7 @@ impl<'a> Actor<'a> {
         if state.state() == slot::CONDEMNED && state.has(slot::DELETED) {
             return self.look_at_deleted(at, children);
         }
-        if matches!(state.state(), slot::SEALED | slot::CONDEMNED) && state.has(slot::COUNTED) {
+        if state.is_sealed() && state.has(slot::COUNTED) {
             return self.look_at_counted(at, children);
         }
         false
@@ -210,15 +259,14 @@ impl<'a> Actor<'a> {
                 return false;
             }
             if slot.cas(state, state.to(slot::RECLAIMING, Some(self.me.index))) {
-                self.reclaim(at, children);
-                return true;
+                return self.reclaim(at, children);
             }
         }
     }
 
     fn look_at_counted(&self, at: SlotRef, children: &mut Vec<SlotRef>) -> bool {
         let slot = self.slot(at);
-        let looks = &self.looks.0[at.index as usize % STRIPES];
+        let looks = &self.looks.stripes[at.index as usize % STRIPES];
         let guard = looks.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             let state = slot.state();
@@ -227,6 +275,11 @@ impl<'a> Actor<'a> {
             }
             match state.state() {
                 slot::SEALED => {}
+                // Nobody wants it at its place: whoever moves it need not go on.
+                slot::MOVING => {
+                    self.revert(slot, state);
+                    continue;
+                }
                 // Somebody else is looking; they look again if they find a unit that is dropped by then.
                 _ => return false,
             }
@@ -240,41 +293,102 @@ impl<'a> Actor<'a> {
             }
             if slot.cas(condemned, condemned.to(slot::RECLAIMING, Some(self.me.index))) {
                 drop(guard);
-                self.reclaim(at, children);
-                return true;
+                return self.reclaim(at, children);
             }
         }
     }
 
     /// Says whether any word or parent counts the object (R2).
     pub(crate) fn is_held(&self, index: u32) -> bool {
+        self.any_word(index, |word| word != 0) || Slot::of(self.shared, index).nested().load(Ordering::SeqCst) != 0
+    }
+
+    /// Says whether anybody views the object: it must stay at its place.
+    pub(crate) fn is_viewed(&self, index: u32) -> bool {
+        self.any_word(index, |word| word >= VIEW)
+    }
+
+    fn any_word(&self, index: u32, wanted: impl Fn(u64) -> bool) -> bool {
         let slot = Slot::of(self.shared, index);
         for set in 0..4 {
             let mut bits = slot.sharers(set).load(Ordering::SeqCst);
             while bits != 0 {
                 let client = set * 64 + bits.trailing_zeros() as usize;
                 bits &= bits - 1;
-                if client < self.shared.layout.clients && self.word(client, index).load(Ordering::SeqCst) != 0 {
+                let mine = client < self.shared.layout.clients;
+                if mine && wanted(self.word(client, index).load(Ordering::SeqCst)) {
                     return true;
                 }
             }
         }
-        slot.nested().load(Ordering::SeqCst) != 0
+        false
     }
 
     /// Gives everything of a RECLAIMING object back; done again by the reaper if this client dies in it.
-    pub(crate) fn reclaim(&self, at: SlotRef, children: &mut Vec<SlotRef>) {
+    ///
+    /// Waits for nobody: what needs a lock that another process has is left to that one. Says whether the object went.
+    pub(crate) fn reclaim(&self, at: SlotRef, children: &mut Vec<SlotRef>) -> bool {
         let slot = self.slot(at);
-        let id = slot.id();
-        let notify = slot.state().has(slot::NOTIFY);
-        index::remove(self.shared, id, at);
-        if slot.linked().load(Ordering::Acquire) != 0 {
-            self.unlink(at, children);
+        let state = slot.state();
+        index::remove(self.shared, slot.id(), at);
+        if slot.linked().load(Ordering::Acquire) != 0 && !self.unlink(at, children) {
+            self.leave_linked(slot, state);
+            return false;
         }
-        Alloc::lock(self.shared, self.me).release(at);
+        self.free(slot, at.index, state);
         waits::wake(self.shared, On::Space);
-        if notify {
+        if state.has(slot::NOTIFY) {
             self.notify();
+        }
+        true
+    }
+
+    /// Frees a RECLAIMING slot with its memory: into the magazine if it is small, else to the allocator.
+    fn free(&self, slot: Slot<'_>, index: u32, state: State) {
+        let class = match slot.place(state) {
+            Some(Place::None) => Some(magazine::EMPTY),
+            Some(Place::Cell { class, .. }) => Some(class),
+            _ => None,
+        };
+        let cached = state.next_life(slot::CACHED, Some(self.me.index));
+        if !slot.cas(state, cached) {
+            return;
+        }
+        let at = SlotRef { index, generation: cached.generation() };
+        // While somebody queues for memory, all of it goes where they look.
+        let queue = self.shared.ctl.u32(H_QUEUED).load(Ordering::Relaxed);
+        match class {
+            Some(class) if queue == 0 && self.looks.magazine.put(class, at) => {}
+            Some(class) if queue == 0 => self.empty_magazine(class, at),
+            _ => alloc::leave(self.shared, self.me, at),
+        }
+    }
+
+    /// Frees a slot and half of those that the magazine keeps of its class.
+    #[cold]
+    fn empty_magazine(&self, class: usize, at: SlotRef) {
+        let magazine = &self.looks.magazine;
+        match Alloc::try_lock(self.shared, self.me) {
+            None => alloc::leave(self.shared, self.me, at),
+            Some(mut alloc) => {
+                alloc.release_cached(at);
+                let some = std::iter::from_fn(|| magazine.take(class)).take(Magazine::depth(class) / 2);
+                some.for_each(|at| {
+                    alloc.release_cached(at);
+                });
+            }
+        }
+    }
+
+    /// Leaves an object whose children are still counted to whoever has the nested lock.
+    #[cold]
+    fn leave_linked(&self, slot: Slot<'_>, state: State) {
+        let condemned = state.to(slot::CONDEMNED, Some(self.me.index)).with(slot::DELETED);
+        if slot.cas(state, condemned) {
+            alloc::push_left(self.shared, H_LEFT_NESTED, slot.index());
+            // SYNC left: pairs with the load in `Nested::drop`.
+            fence(Ordering::SeqCst);
+            drop(self.try_nested());
         }
     }
 
@@ -285,12 +399,20 @@ impl<'a> Actor<'a> {
         futex::wake(word, u32::MAX, u32::MAX);
     }
 
-    fn nested_lock(&self) -> Guard<'a> {
-        let guard = lock::acquire(self.shared, Lock::Nested, self.me);
+    fn nested_lock(&self) -> Nested<'a> {
+        self.with_nested(lock::acquire(self.shared, Lock::Nested, self.me))
+    }
+
+    /// Takes the nested lock if that needs no waiting.
+    fn try_nested(&self) -> Option<Nested<'a>> {
+        lock::try_acquire(self.shared, Lock::Nested, self.me).map(|guard| self.with_nested(guard))
+    }
+
+    fn with_nested(&self, guard: Guard<'a>) -> Nested<'a> {
         if guard.must_repair() {
             self.recount();
         }
-        guard
+        Nested { actor: *self, guard: Some(guard) }
     }
 
     /// Counts an object's children as held by it; the caller holds each of them.
@@ -311,11 +433,12 @@ impl<'a> Actor<'a> {
         }
     }
 
-    fn unlink(&self, parent: SlotRef, children: &mut Vec<SlotRef>) {
-        let guard = self.nested_lock();
+    /// Takes the counts of an object's children back; false if another process has the lock.
+    fn unlink(&self, parent: SlotRef, children: &mut Vec<SlotRef>) -> bool {
+        let Some(guard) = self.try_nested() else { return false };
         let slot = self.slot(parent);
         if slot.linked().load(Ordering::Relaxed) == 0 {
-            return;
+            return true;
         }
         let mine = self.children(parent);
         for child in &mine {
@@ -327,14 +450,27 @@ impl<'a> Actor<'a> {
         slot.linked().store(0, Ordering::SeqCst);
         drop(guard);
         children.extend(mine);
+        true
     }
 
-    /// Reads the list of objects that a linked object contains.
+    /// Reads the list of objects that a linked object contains; those with such a list never leave the arena.
     fn children(&self, at: SlotRef) -> Vec<SlotRef> {
         let slot = self.slot(at);
-        let count = slot.children();
-        let offset = slot.offset() + slot.len().next_multiple_of(8) + slot.meta_len().next_multiple_of(8);
-        self.arena.words(offset, count).into_iter().map(SlotRef::from_word).collect()
+        loop {
+            let state = slot.state();
+            let count = slot.children();
+            let place = slot.place_word(state).load(Ordering::Acquire);
+            let words = slot.place(state).and_then(Place::offset).map(|offset| {
+                let tail = slot.len().next_multiple_of(8) + slot.meta_len().next_multiple_of(8);
+                self.arena.words(offset + tail, count)
+            });
+            // It may have moved meanwhile, and something else written where it was.
+            fence(Ordering::Acquire);
+            let now = slot.state();
+            if now.flags() == state.flags() && slot.place_word(now).load(Ordering::Relaxed) == place {
+                return words.unwrap_or_default().into_iter().map(SlotRef::from_word).collect();
+            }
+        }
     }
 
     /// Recounts every `nested` from the linked parents (ST-19); under the nested lock.

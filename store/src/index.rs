@@ -75,11 +75,7 @@ pub(crate) fn find(shared: &Shared, id: ObjectId) -> Option<(SlotRef, State)> {
             if state.generation() as u16 != (entry >> 32) as u16 || !slot.is(words) {
                 continue;
             }
-            let live = match state.state() {
-                slot::CREATING | slot::SEALED => true,
-                slot::CONDEMNED => !state.has(slot::DELETED),
-                _ => false,
-            };
+            let live = state.state() == slot::CREATING || state.is_sealed();
             // The id was read between two looks at the state: the same generation says that it belongs to it.
             fence(Ordering::Acquire);
             if live && slot.state().generation() == state.generation() {
@@ -90,8 +86,16 @@ pub(crate) fn find(shared: &Shared, id: ObjectId) -> Option<(SlotRef, State)> {
     None
 }
 
-/// Enters a RESERVED slot under its id and makes it CREATING, unless the id is taken.
-pub(crate) fn insert(shared: &Shared, id: ObjectId, at: SlotRef, me: ClientKey) -> Result<(), Refused> {
+/// Begins to load the lines in which an id would be, for a caller that will look there soon.
+#[inline]
+pub(crate) fn warm(shared: &Shared, id: ObjectId) {
+    for bucket in place(shared, id).buckets {
+        std::hint::black_box(cell(shared, bucket, 0).load(Ordering::Relaxed));
+    }
+}
+
+/// Enters a slot that `me` has RESERVED under its id and moves it to `state`, unless the id is taken.
+pub(crate) fn insert(shared: &Shared, id: ObjectId, at: SlotRef, me: ClientKey, state: u64) -> Result<State, Refused> {
     let place = place(shared, id);
     let _guard = lock::acquire(shared, Lock::Shard(place.shard), me);
     if let Some((taken, _)) = find(shared, id) {
@@ -99,14 +103,13 @@ pub(crate) fn insert(shared: &Shared, id: ObjectId, at: SlotRef, me: ClientKey) 
     }
     let Some((bucket, i)) = free_cell(shared, &place) else { return Err(Refused::Full) };
     let slot = Slot::of(shared, at.index);
-    let reserved = slot.state();
-    let creating = reserved.to(slot::CREATING, Some(me.index));
-    if reserved.state() != slot::RESERVED || !slot.cas(reserved, creating) {
-        return Err(Refused::Full);
-    }
+    let actor = (state == slot::CREATING).then_some(me.index);
+    let entered = slot.state().to(state, actor);
+    // The entry first: who finds it before the state says so passes by, and a creator that dies here is RESERVED.
     // SYNC entry: publishes the slot's id; pairs with the Acquire load in `find`.
     cell(shared, bucket, i).store(entry(&place, at), Ordering::Release);
-    Ok(())
+    slot.store(entered);
+    Ok(entered)
 }
 
 /// Finds a cell in the emptier of the two buckets.
@@ -132,7 +135,7 @@ fn is_free(shared: &Shared, bucket: usize, i: usize) -> bool {
         return true;
     }
     let state = Slot::of(shared, (entry as u32).wrapping_sub(1)).state();
-    state.generation() as u16 != (entry >> 32) as u16 || matches!(state.state(), slot::FREE | slot::RESERVED)
+    state.generation() as u16 != (entry >> 32) as u16 || matches!(state.state(), slot::FREE | slot::RESERVED | slot::CACHED)
 }
 
 /// Takes the entry of a slot out; nothing happens if it is gone already.
@@ -142,8 +145,10 @@ pub(crate) fn remove(shared: &Shared, id: ObjectId, at: SlotRef) {
     for bucket in place.buckets {
         for i in 0..BUCKET_ENTRIES {
             let cell = cell(shared, bucket, i);
-            if cell.load(Ordering::Relaxed) == wanted {
-                let _ = cell.compare_exchange(wanted, 0, Ordering::AcqRel, Ordering::Relaxed);
+            if cell.load(Ordering::Relaxed) == wanted
+                && cell.compare_exchange(wanted, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+            {
+                return;
             }
         }
     }

@@ -13,9 +13,11 @@ use crate::holds::{Actor, Looks, VIEW};
 use crate::host::Host;
 use crate::id::ObjectId;
 use crate::index::{self, Refused};
-use crate::layout::C_QUEUED;
-use crate::object::{ObjectBuffer, Promise};
+use crate::layout::{C_QUEUED, H_QUEUED};
+use crate::magazine::{self, Magazine};
+use crate::object::{ObjectBuffer, ObjectView, Promise};
 use crate::options::{Lifetime, ObjectOptions};
+use crate::place::Place;
 use crate::reap;
 use crate::server::Server;
 use crate::shared::Shared;
@@ -107,6 +109,26 @@ impl Inner {
     /// Creates an object up to the point where its bytes can be written.
     pub(crate) fn create(self: &Arc<Self>, id: ObjectId, len: usize, options: &ObjectOptions) -> Result<ObjectBuffer> {
         self.usable()?;
+        let at = self.prepare(id, len, options)?;
+        let state = self.enter(at, id, len, slot::CREATING)?;
+        ObjectBuffer::of(self, at, id, state)
+    }
+
+    /// Creates, fills and seals a small object: others see it at once or not at all.
+    pub(crate) fn put(self: &Arc<Self>, id: ObjectId, data: &[u8], options: &ObjectOptions) -> Result<ObjectView> {
+        self.usable()?;
+        let at = self.prepare(id, data.len(), options)?;
+        let slot = self.slot(at);
+        if let Some(offset) = slot.place(slot.state()).and_then(Place::offset) {
+            self.arena.write(offset, data);
+        }
+        let state = self.enter(at, id, data.len(), slot::SEALED)?;
+        waits::sealed(&self.shared, [id]);
+        ObjectView::of(self.clone(), at, id, state)
+    }
+
+    /// Takes a slot with memory and writes everything but the data.
+    fn prepare(&self, id: ObjectId, len: usize, options: &ObjectOptions) -> Result<SlotRef> {
         if options.metadata.len() > ObjectOptions::MAX_METADATA {
             let len = options.metadata.len();
             return Err(Error::invalid(format!(
@@ -114,38 +136,35 @@ impl Inner {
                 ObjectOptions::MAX_METADATA
             )));
         }
-        self.refuse_existing(id)?;
+        index::warm(&self.shared, id);
         let bytes = block_bytes(len, options);
-        let (at, block) = self.reserve(id, len, bytes, options)?;
         let flags = if options.lifetime == Lifetime::Counted { slot::COUNTED } else { 0 }
             | if options.notify { slot::NOTIFY } else { 0 };
-        self.describe(at, id, flags);
-        self.slot(at).size(block.offset(), len, options.metadata.len(), options.children.len());
+        let at = self.reserve(id, len, bytes, flags, options)?;
+        self.describe(at, id);
+        self.slot(at).size(len, options.metadata.len(), options.children.len());
         if let Err(error) = self.commit(at, id, len, bytes) {
             self.unreserve(at);
             return Err(error);
         }
         self.fill_in(at, options);
-        self.enter(at, id, len)?;
-        ObjectBuffer::of(self, at, id)
+        Ok(at)
     }
 
     /// Reserves an id for a value that is not known yet.
     pub(crate) fn promise(self: &Arc<Self>, id: ObjectId) -> Result<Promise> {
         self.usable()?;
-        self.refuse_existing(id)?;
-        let options = ObjectOptions::new();
-        let (at, _) = self.reserve(id, 0, 0, &options)?;
-        self.describe(at, id, slot::COUNTED);
-        self.enter(at, id, 0)?;
+        let at = self.reserve(id, 0, 0, slot::COUNTED, &ObjectOptions::new())?;
+        self.describe(at, id);
+        self.enter(at, id, 0, slot::CREATING)?;
         Ok(Promise::of(self, at, id))
     }
 
     /// Gives a promised object its memory.
-    pub(crate) fn furnish(&self, at: SlotRef, id: ObjectId, len: usize, options: &ObjectOptions) -> Result<()> {
+    pub(crate) fn furnish(&self, at: SlotRef, id: ObjectId, len: usize, options: &ObjectOptions) -> Result<State> {
         let bytes = block_bytes(len, options);
-        let block = self.with_memory(id, len, bytes, options, |alloc| alloc.furnish(at, bytes))?;
-        self.slot(at).size(block.offset(), len, options.metadata.len(), options.children.len());
+        self.with_memory(id, len, bytes, options, |alloc| alloc.furnish(at, bytes))?;
+        self.slot(at).size(len, options.metadata.len(), options.children.len());
         self.commit(at, id, len, bytes)?;
         self.fill_in(at, options);
         let slot = self.slot(at);
@@ -153,7 +172,7 @@ impl Inner {
         while options.notify && state.state() == slot::CREATING && !slot.cas(state, state.with(slot::NOTIFY)) {
             state = slot.state();
         }
-        Ok(())
+        Ok(state)
     }
 
     /// A cheap first look, so that a taken id costs no memory.
@@ -184,14 +203,56 @@ impl Inner {
         Err(ErrorKind::Exists(id).into())
     }
 
-    fn reserve(
+    /// Takes a slot with memory: from the magazine, else from the allocator.
+    #[inline]
+    fn reserve(&self, id: ObjectId, len: usize, bytes: usize, flags: u64, options: &ObjectOptions) -> Result<SlotRef> {
+        let class = if bytes == 0 { Some(magazine::EMPTY) } else { alloc::class_of(bytes) };
+        // Those who queue come first.
+        if let Some(class) = class
+            && self.shared.ctl.u32(H_QUEUED).load(Ordering::Relaxed) == 0
+        {
+            while let Some(at) = self.looks.magazine.take(class) {
+                let slot = self.slot(at);
+                let state = slot.state();
+                let reserved = state.to(slot::RESERVED, Some(self.index())).with(flags);
+                // Somebody may have taken it away.
+                let cached = state.state() == slot::CACHED && state.generation() == at.generation;
+                if cached && state.actor() == Some(self.index()) && slot.cas(state, reserved) {
+                    return Ok(at);
+                }
+            }
+        }
+        self.reserve_slow(id, len, bytes, class, flags, options)
+    }
+
+    #[cold]
+    fn reserve_slow(
         &self,
         id: ObjectId,
         len: usize,
         bytes: usize,
+        class: Option<usize>,
+        flags: u64,
         options: &ObjectOptions,
-    ) -> Result<(SlotRef, alloc::Block)> {
-        self.with_memory(id, len, bytes, options, |alloc| alloc.reserve(self.me, bytes))
+    ) -> Result<SlotRef> {
+        // A taken id must not wait for memory.
+        self.refuse_existing(id)?;
+        let (at, _) = self.with_memory(id, len, bytes, options, |alloc| {
+            let taken = alloc.reserve(self.me, bytes)?;
+            if let Some(class) = class {
+                let ahead = Magazine::depth(class) / 2;
+                let spare = alloc.reserve_ahead(self.me, class, ahead);
+                spare.for_each(|at| {
+                    self.looks.magazine.put(class, at);
+                });
+            }
+            Ok(taken)
+        })?;
+        if flags != 0 {
+            let slot = self.slot(at);
+            slot.store(slot.state().with(flags));
+        }
+        Ok(at)
     }
 
     /// Calls `take` under the allocator's lock until it succeeds, waiting for memory to come back.
@@ -208,7 +269,8 @@ impl Inner {
         }
         let mut attempt = || {
             let mut alloc = Alloc::lock(&self.shared, self.me);
-            take(&mut alloc)
+            // What clients keep for themselves is free memory.
+            take(&mut alloc).or_else(|shortage| if alloc.collect() { take(&mut alloc) } else { Err(shortage) })
         };
         let shortage = match attempt() {
             Ok(taken) => return Ok(taken),
@@ -219,6 +281,7 @@ impl Inner {
         let mut last = shortage;
         let queued = self.shared.ctl.u32(self.shared.layout.client(self.index().into()) + C_QUEUED);
         queued.fetch_add(1, Ordering::Relaxed);
+        self.shared.ctl.u32(H_QUEUED).fetch_add(1, Ordering::SeqCst);
         let found = waits::wait(&self.shared, On::Space, deadline, || match attempt() {
             Ok(taken) => Some(taken),
             Err(shortage) => {
@@ -227,6 +290,7 @@ impl Inner {
             }
         });
         queued.fetch_sub(1, Ordering::Relaxed);
+        self.shared.ctl.u32(H_QUEUED).fetch_sub(1, Ordering::SeqCst);
         found.ok_or_else(|| match last {
             Shortage::Slots => self.full(id, len, FullWhy::Table(self.shared.layout.slots)),
             Shortage::Memory => self.full(id, len, FullWhy::Waited(patience)),
@@ -234,22 +298,27 @@ impl Inner {
     }
 
     /// Describes a RESERVED slot and takes the creator's unit.
-    fn describe(&self, at: SlotRef, id: ObjectId, flags: u64) {
-        let slot = self.slot(at);
-        slot.describe(id, clock::monotonic_ns(), self.pid);
-        slot.cas(slot.state(), State::new(at.generation, Some(self.index()), flags, slot::RESERVED));
+    #[inline]
+    fn describe(&self, at: SlotRef, id: ObjectId) {
+        self.slot(at).describe(id, clock::coarse_ns(), self.pid, self.index());
         self.actor().take_first(at, VIEW);
     }
 
+    #[inline]
     fn commit(&self, at: SlotRef, id: ObjectId, len: usize, bytes: usize) -> Result<()> {
-        let offset = self.slot(at).offset();
+        let slot = self.slot(at);
+        let Some(offset) = slot.place(slot.state()).and_then(Place::offset) else { return Ok(()) };
         self.arena.commit(&self.shared, offset, bytes).map_err(|e| self.full(id, len, FullWhy::System(e.to_string())))
     }
 
     /// Writes metadata and the list of children behind the data, and counts the children.
     fn fill_in(&self, at: SlotRef, options: &ObjectOptions) {
+        if options.metadata.is_empty() && options.children.is_empty() {
+            return;
+        }
         let slot = self.slot(at);
-        let tail = slot.offset() + slot.len().next_multiple_of(8);
+        let Some(offset) = slot.place(slot.state()).and_then(Place::offset) else { return };
+        let tail = offset + slot.len().next_multiple_of(8);
         let children: Vec<SlotRef> = options.children.iter().map(|hold| hold.slot()).collect();
         let mut bytes = options.metadata.clone();
         bytes.resize(bytes.len().next_multiple_of(8), 0);
@@ -260,11 +329,12 @@ impl Inner {
         }
     }
 
-    /// Puts a described slot into the index as CREATING.
-    fn enter(&self, at: SlotRef, id: ObjectId, len: usize) -> Result<()> {
+    /// Puts a described slot into the index as CREATING or SEALED.
+    #[inline]
+    fn enter(&self, at: SlotRef, id: ObjectId, len: usize, state: u64) -> Result<State> {
         loop {
-            match index::insert(&self.shared, id, at, self.me) {
-                Ok(()) => return Ok(()),
+            match index::insert(&self.shared, id, at, self.me, state) {
+                Ok(entered) => return Ok(entered),
                 Err(Refused::Exists(other)) => {
                     if let Err(exists) = self.exists_or_dead(other, id) {
                         self.unreserve(at);
@@ -282,13 +352,12 @@ impl Inner {
     /// Gives a slot back that never entered the index.
     fn unreserve(&self, at: SlotRef) {
         let slot = self.slot(at);
-        let state = slot.state();
-        slot.cas(state, state.to(slot::CONDEMNED, Some(self.index())).with(slot::DELETED | slot::LOST));
+        slot.store(slot.state().to(slot::CONDEMNED, Some(self.index())).with(slot::DELETED | slot::LOST));
         self.actor().drop_unit(at.index, VIEW);
     }
 
     /// Moves a CREATING object of this client to SEALED; does not wake anybody.
-    pub(crate) fn seal(&self, at: SlotRef, id: ObjectId) -> Result<()> {
+    pub(crate) fn seal(&self, at: SlotRef, id: ObjectId) -> Result<State> {
         let slot = self.slot(at);
         loop {
             let state = slot.state();
@@ -296,12 +365,13 @@ impl Inner {
                 return Err(ErrorKind::NotFound(id).into());
             }
             if state.has(slot::DELETE_AT_SEAL) {
-                if slot.cas(state, state.to(slot::CONDEMNED, Some(self.index())).with(slot::DELETED)) {
+                let condemned = state.to(slot::CONDEMNED, Some(self.index())).with(slot::DELETED);
+                if slot.cas(state, condemned) {
                     index::remove(&self.shared, id, at);
-                    return Ok(());
+                    return Ok(condemned);
                 }
             } else if slot.cas(state, state.to(slot::SEALED, None)) {
-                return Ok(());
+                return Ok(state.to(slot::SEALED, None));
             }
         }
     }
@@ -330,11 +400,11 @@ impl Inner {
         let mut sums = std::collections::BTreeMap::new();
         for index in 0..alloc::slots_ever(&self.shared) {
             let slot = Slot::of(&self.shared, index);
-            if !matches!(slot.state().state(), slot::CREATING | slot::SEALED | slot::CONDEMNED) {
+            let state = slot.state();
+            if !state.is_object() {
                 continue;
             }
-            let word = slot.block().load(Ordering::Relaxed);
-            let bytes = alloc::Block::from_word(word, self.shared.layout.pages).map_or(0, alloc::Block::bytes);
+            let bytes = slot.place(state).map_or(0, Place::bytes);
             for (holder, _, _) in self.actor().holders(index) {
                 *sums.entry(client::pid(&self.shared, holder)).or_insert(0) += bytes as u64;
             }

@@ -8,10 +8,13 @@
 //!     0  magic "MOBULA01"      8  version (u32)         16  layout hash
 //!    24  uuid, two words       40  length of ctl        48  capacity of the arena
 //!    56  slots  64  clients  72  buckets  80  rings  88  pages     (counts)
-//!    96  ready: 0 while being made, then 1
+//!    96  ready: 0 while being made, then 1                 104  options (bits)
 //!   128  any-seal sequence (u32 futex)       192  reclaim sequence (u32 futex)
-//!   256  space sequence (u32 futex)          320  death sequence (u32)
-//!   384  rings ever used
+//!   256  space sequence (u32 futex)          384  rings ever used
+//!  1024  place of the object that is being moved            1032  its slot {generation:32 | slot + 1:32}
+//!  1088  creations that queue for memory (u32)              1152  next ticket of that queue
+//!  1216  clock of least recent use                          1280  freed slots left to the allocator's next owner
+//!  1344  objects left to the nested lock's next owner
 //!
 //!   client record (256 bytes)
 //!     0  word {generation:32 | state:8}       8  pid (u32)
@@ -20,14 +23,16 @@
 //!
 //!   bucket (64 bytes): 8 entries {tag:16 | generation:16 | slot + 1:32}
 //!
-//!   slot (128 bytes)
+//!   slot (128 bytes; a look-up needs the first 64)
 //!     0  state {generation:32 | actor + 1:16 | flags:8 | state:8}
-//!     8  id, two words          24  offset in the arena     32  length
+//!     8  id, two words          24  place (place.rs)        32  length
 //!    40  {children:32 | metadata length:32}                 48  sharers 0..64
-//!    56  block (allocator's truth)                          64  sharers 64..256, three words
-//!    88  nested count           96  linked (0 or 1)        104  made at (monotonic ns)
+//!    56  the other place                                    64  sharers 64..256, three words
+//!    88  nested count           96  last use               104  made at (monotonic ns)
 //!   112  creator's pid (u32)   116  next free slot + 1 (u32)
+//!   120  linked (u32, 0 or 1)  124  next slot that was left + 1 (u32)
 //!
+//!   queue of creations: 64 bytes a request (queue.rs)
 //!   holds: one word per client and slot, {views:32 | holds:32}
 //!   chunks: the allocator's header, then one bit per 2 MiB of arena that has been committed
 //!   pages: 64 bytes per 16 KiB page of the arena (alloc.rs)
@@ -42,7 +47,7 @@ use crate::ctl::Ctl;
 use crate::sync::Ordering;
 
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"MOBULA01");
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 pub(crate) const HEADER_BYTES: usize = 4096;
 pub(crate) const H_MAGIC: usize = 0;
@@ -57,18 +62,28 @@ pub(crate) const H_BUCKETS: usize = 72;
 pub(crate) const H_RINGS: usize = 80;
 pub(crate) const H_PAGES: usize = 88;
 pub(crate) const H_READY: usize = 96;
+pub(crate) const H_OPTIONS: usize = 104;
 pub(crate) const H_ANY_SEAL: usize = 128;
 pub(crate) const H_RECLAIMED: usize = 192;
 pub(crate) const H_SPACE: usize = 256;
-pub(crate) const H_DEATHS: usize = 320;
 pub(crate) const H_RINGS_EVER: usize = 384;
+pub(crate) const H_MOVE_PLACE: usize = 1024;
+pub(crate) const H_MOVE_SLOT: usize = 1032;
+pub(crate) const H_QUEUED: usize = 1088;
+pub(crate) const H_TICKET: usize = 1152;
+pub(crate) const H_LRU: usize = 1216;
+pub(crate) const H_LEFT_FREE: usize = 1280;
+pub(crate) const H_LEFT_NESTED: usize = 1344;
 
 /// A lock has a line of its own.
 pub(crate) const LOCK_BYTES: usize = 64;
 /// How many shards the index is locked in.
 pub(crate) const SHARDS: usize = 64;
-/// The locks of the allocator, of nested references and of reaping stand before the shards.
-pub(crate) const LOCKS: usize = SHARDS + 3;
+/// The locks of the allocator, of nested references, of reaping and of moving stand before the shards.
+pub(crate) const LOCKS: usize = SHARDS + 4;
+/// How many creations can queue for memory at once.
+pub(crate) const QUEUE_CELLS: usize = 1024;
+pub(crate) const QUEUE_BYTES: usize = 64;
 /// How many words waiters are hashed on.
 pub(crate) const WAIT_WORDS: usize = 1024;
 pub(crate) const WAIT_BYTES: usize = 64;
@@ -89,17 +104,19 @@ pub(crate) const BUCKET_ENTRIES: usize = 8;
 pub(crate) const SLOT_BYTES: usize = 128;
 pub(crate) const S_STATE: usize = 0;
 pub(crate) const S_ID: usize = 8;
-pub(crate) const S_OFFSET: usize = 24;
+pub(crate) const S_PLACE: usize = 24;
 pub(crate) const S_LEN: usize = 32;
 pub(crate) const S_META: usize = 40;
 pub(crate) const S_SHARERS: usize = 48;
-pub(crate) const S_BLOCK: usize = 56;
+pub(crate) const S_OTHER_PLACE: usize = 56;
 pub(crate) const S_SHARERS_MORE: usize = 64;
 pub(crate) const S_NESTED: usize = 88;
-pub(crate) const S_LINKED: usize = 96;
+pub(crate) const S_USED: usize = 96;
 pub(crate) const S_MADE: usize = 104;
 pub(crate) const S_PID: usize = 112;
 pub(crate) const S_NEXT: usize = 116;
+pub(crate) const S_LINKED: usize = 120;
+pub(crate) const S_LEFT: usize = 124;
 
 /// The allocator's unit.
 pub(crate) const PAGE: usize = 16 << 10;
@@ -131,6 +148,7 @@ pub(crate) struct Layout {
     pub(crate) alloc_at: usize,
     pub(crate) pages_at: usize,
     pub(crate) rings_at: usize,
+    pub(crate) queue_at: usize,
     pub(crate) len: usize,
 }
 
@@ -157,6 +175,7 @@ impl Layout {
         let alloc_at = section(ALLOC_HEADER_BYTES + (pages * PAGE).div_ceil(CHUNK).div_ceil(64) * 8)?;
         let pages_at = section(pages.checked_mul(PAGE_DESC_BYTES)?)?;
         let rings_at = section(rings * (RING_HEADER_BYTES + RING_BYTES))?;
+        let queue_at = section(QUEUE_CELLS * QUEUE_BYTES)?;
         Some(Layout {
             slots,
             clients,
@@ -173,6 +192,7 @@ impl Layout {
             alloc_at,
             pages_at,
             rings_at,
+            queue_at,
             len: at,
         })
     }
@@ -260,6 +280,11 @@ impl Layout {
         self.locks_at + (index % LOCKS) * LOCK_BYTES
     }
 
+    /// Returns where a request of the queue of creations starts; any index is brought inside.
+    pub(crate) fn request(&self, index: usize) -> usize {
+        self.queue_at + (index & (QUEUE_CELLS - 1)) * QUEUE_BYTES
+    }
+
     /// Returns where a page's description starts; any index is brought inside.
     #[inline]
     pub(crate) fn page(&self, index: usize) -> usize {
@@ -294,8 +319,15 @@ pub(crate) const fn hash() -> u64 {
         H_ANY_SEAL,
         H_RECLAIMED,
         H_SPACE,
-        H_DEATHS,
         H_RINGS_EVER,
+        H_OPTIONS,
+        H_MOVE_PLACE,
+        H_MOVE_SLOT,
+        H_QUEUED,
+        H_TICKET,
+        H_LRU,
+        H_LEFT_FREE,
+        H_LEFT_NESTED,
         LOCK_BYTES,
         SHARDS,
         LOCKS,
@@ -314,17 +346,21 @@ pub(crate) const fn hash() -> u64 {
         SLOT_BYTES,
         S_STATE,
         S_ID,
-        S_OFFSET,
+        S_PLACE,
         S_LEN,
         S_META,
         S_SHARERS,
-        S_BLOCK,
+        S_OTHER_PLACE,
         S_SHARERS_MORE,
         S_NESTED,
-        S_LINKED,
+        S_USED,
         S_MADE,
         S_PID,
         S_NEXT,
+        S_LINKED,
+        S_LEFT,
+        QUEUE_CELLS,
+        QUEUE_BYTES,
         PAGE,
         CHUNK,
         PAGE_DESC_BYTES,

@@ -68,6 +68,8 @@ mod copy;
 #[allow(unsafe_code, reason = "the mapping of the shared words")]
 mod ctl;
 mod current;
+#[allow(dead_code, unused_imports, reason = "the life cycle of objects does not use it yet")]
+mod disk;
 mod error;
 mod holds;
 mod host;
@@ -76,9 +78,11 @@ mod index;
 mod inner;
 mod layout;
 mod lock;
+mod magazine;
 #[allow(unsafe_code, reason = "slices of sealed and of owned memory")]
 mod object;
 mod options;
+mod place;
 mod reap;
 mod report;
 mod ring;
@@ -106,3 +110,6 @@ pub use options::{Lifetime, ObjectOptions, Segment, StoreOptions};
 pub use report::{Holder, ObjectInfo, ObjectState, StoreStats};
 pub use ring::{MAX_FRAME, Mailbox, RingError, RingSender, SendError};
 pub use store::{Deleted, Store};
+#[cfg(feature = "crash-points")]
+#[doc(hidden)]
+pub use sync::crash;

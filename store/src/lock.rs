@@ -29,6 +29,8 @@ const INDEX_BITS: u32 = 10;
 const GENERATION: u32 = (1 << 21) - 1;
 const SPINS: u32 = 200;
 const SLICE: Duration = Duration::from_millis(20);
+/// How often [`try_acquire`] looks: some microseconds, longer than any section but the large ones.
+const TRIES: u32 = 1_000;
 
 /// Which lock of the segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +41,8 @@ pub(crate) enum Lock {
     Nested,
     /// One reaper at a time.
     Reap,
+    /// One object changes its place at a time.
+    Move,
     /// Uniqueness of ids in a shard of the index.
     Shard(usize),
 }
@@ -49,7 +53,8 @@ impl Lock {
             Lock::Alloc => 0,
             Lock::Nested => 1,
             Lock::Reap => 2,
-            Lock::Shard(n) => 3 + n,
+            Lock::Move => 3,
+            Lock::Shard(n) => 4 + n,
         }
     }
 }
@@ -110,6 +115,23 @@ pub(crate) fn acquire(shared: &Shared, lock: Lock, me: ClientKey) -> Guard<'_> {
     acquire_slow(shared, word, mine)
 }
 
+/// Takes a lock if it comes free at once; for those who must never wait for another process.
+///
+/// A dead owner is no obstacle; one that is stopped is.
+pub(crate) fn try_acquire(shared: &Shared, lock: Lock, me: ClientKey) -> Option<Guard<'_>> {
+    let word = shared.ctl.u32(shared.layout.lock(lock.index()));
+    let mine = name(me);
+    for _ in 0..TRIES {
+        let now = word.load(Ordering::Relaxed);
+        // SYNC lock: pairs with the Release exchange of the last owner.
+        if now == 0 && word.compare_exchange(0, mine, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+            return Some(Guard { word, mine, must_repair: false });
+        }
+        std::hint::spin_loop();
+    }
+    None
+}
+
 /// Takes over a lock that the dead client `dead` holds; `None` if it does not hold it.
 pub(crate) fn take_over(shared: &Shared, lock: Lock, dead: ClientKey, me: ClientKey) -> Option<Guard<'_>> {
     let word = shared.ctl.u32(shared.layout.lock(lock.index()));
@@ -132,7 +154,7 @@ pub(crate) fn is_orphaned(shared: &Shared, lock: Lock) -> bool {
 
 /// Lists every lock of the segment.
 pub(crate) fn all() -> impl Iterator<Item = Lock> {
-    [Lock::Alloc, Lock::Nested, Lock::Reap].into_iter().chain((0..crate::layout::SHARDS).map(Lock::Shard))
+    [Lock::Move, Lock::Alloc, Lock::Nested, Lock::Reap].into_iter().chain((0..crate::layout::SHARDS).map(Lock::Shard))
 }
 
 #[cold]

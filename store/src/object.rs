@@ -11,30 +11,64 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::holds::{HOLD, VIEW};
+use crate::holds::{Adopted, HOLD, VIEW};
 use crate::id::ObjectId;
 use crate::inner::Inner;
 use crate::options::ObjectOptions;
-use crate::slot::{self, SlotRef};
+use crate::place::Place;
+use crate::slot::{self, SlotRef, State};
 use crate::waits::{self, On};
 
-/// One unit of a client's hold word.
-#[derive(Debug)]
+/// One unit of a client's hold word, shared by all clones of a handle.
+///
+/// Most handles are never cloned: only the first clone makes the counter that decides who is the last.
 struct Unit {
     inner: Arc<Inner>,
     at: SlotRef,
     id: ObjectId,
     size: u64,
+    clones: OnceLock<Arc<Last>>,
 }
 
-impl Drop for Unit {
+/// Gives a unit back when the last clone is dropped.
+struct Last {
+    inner: Arc<Inner>,
+    at: SlotRef,
+    size: u64,
+}
+
+impl Drop for Last {
     fn drop(&mut self) {
         // A forked child's copy of the handle stands for nothing.
         if !self.inner.is_foreign() {
+            self.inner.actor().drop_unit(self.at.index, self.size);
+        }
+    }
+}
+
+impl Unit {
+    #[inline]
+    fn new(inner: Arc<Inner>, at: SlotRef, id: ObjectId, size: u64) -> Unit {
+        Unit { inner, at, id, size, clones: OnceLock::new() }
+    }
+}
+
+impl Clone for Unit {
+    fn clone(&self) -> Self {
+        let Unit { inner, at, id, size, clones } = self;
+        let last = clones.get_or_init(|| Arc::new(Last { inner: inner.clone(), at: *at, size: *size }));
+        Unit { inner: inner.clone(), at: *at, id: *id, size: *size, clones: OnceLock::from(last.clone()) }
+    }
+}
+
+impl Drop for Unit {
+    #[inline]
+    fn drop(&mut self) {
+        if self.clones.get().is_none() && !self.inner.is_foreign() {
             self.inner.actor().drop_unit(self.at.index, self.size);
         }
     }
@@ -45,7 +79,7 @@ impl Drop for Unit {
 /// A clone shares the view. It is `Send`, `Sync` and `'static`, and keeps its client attached.
 #[derive(Clone)]
 pub struct ObjectView {
-    unit: Arc<Unit>,
+    unit: Unit,
     data: *const u8,
     len: usize,
     meta_len: usize,
@@ -57,15 +91,20 @@ unsafe impl Send for ObjectView {}
 unsafe impl Sync for ObjectView {}
 
 impl ObjectView {
-    /// Wraps a view unit that was just taken of a sealed object.
-    pub(crate) fn of(inner: &Arc<Inner>, at: SlotRef, id: ObjectId) -> Result<ObjectView> {
-        let unit = Unit { inner: inner.clone(), at, id, size: VIEW };
+    /// Wraps a view unit that was just taken of a sealed object; `state` was seen after that.
+    #[inline]
+    pub(crate) fn of(inner: Arc<Inner>, at: SlotRef, id: ObjectId, state: State) -> Result<ObjectView> {
+        let unit = Unit::new(inner, at, id, VIEW);
+        let inner = &*unit.inner;
         let slot = inner.slot(at);
         let (len, meta_len) = (slot.len(), slot.meta_len());
         let whole = len.checked_next_multiple_of(8).and_then(|padded| padded.checked_add(meta_len));
-        let data = whole.and_then(|whole| inner.arena.sealed(slot.offset(), whole));
-        let data = data.ok_or_else(|| outside(id, slot.offset(), len))?;
-        Ok(ObjectView { unit: Arc::new(unit), data, len, meta_len })
+        let offset = slot.place(state).and_then(Place::offset);
+        let data = offset.zip(whole).and_then(|(offset, whole)| inner.arena.sealed(offset, whole));
+        match data {
+            Some(data) => Ok(ObjectView { unit, data, len, meta_len }),
+            None => Err(outside(id, slot.place(state), len)),
+        }
     }
 
     /// Returns the object's id.
@@ -89,7 +128,7 @@ impl ObjectView {
         if !self.unit.inner.is_foreign() {
             self.unit.inner.actor().take_more(self.unit.at, HOLD);
         }
-        ObjectHold(Arc::new(Unit { inner: self.unit.inner.clone(), at: self.unit.at, id: self.unit.id, size: HOLD }))
+        ObjectHold::of(&self.unit.inner, self.unit.at, self.unit.id)
     }
 }
 
@@ -133,11 +172,11 @@ pub enum HoldState {
 ///
 /// A clone shares the hold. Dropping the last hold and view of a counted object frees it at once.
 #[derive(Clone)]
-pub struct ObjectHold(Arc<Unit>);
+pub struct ObjectHold(Unit);
 
 impl ObjectHold {
     pub(crate) fn of(inner: &Arc<Inner>, at: SlotRef, id: ObjectId) -> ObjectHold {
-        ObjectHold(Arc::new(Unit { inner: inner.clone(), at, id, size: HOLD }))
+        ObjectHold(Unit::new(inner.clone(), at, id, HOLD))
     }
 
     /// Returns the object's id.
@@ -167,7 +206,7 @@ impl ObjectHold {
     /// if it never will be.
     pub fn get(&self, timeout: Option<Duration>) -> Result<ObjectView> {
         self.0.inner.usable()?;
-        let Unit { inner, at, id, .. } = &*self.0;
+        let Unit { inner, at, id, .. } = &self.0;
         let look = || match self.state() {
             HoldState::Pending => None,
             state => Some(state),
@@ -179,7 +218,12 @@ impl ObjectHold {
         match found {
             Some(HoldState::Sealed) => {
                 inner.actor().take_more(*at, VIEW);
-                ObjectView::of(inner, *at, *id)
+                // Deleted or not, it exists while this hold does; it may be on its way to another place.
+                let state = match inner.actor().confirm(*at, false) {
+                    Adopted::Sealed(state) => state,
+                    _ => inner.slot(*at).state(),
+                };
+                ObjectView::of(inner.clone(), *at, *id, state)
             }
             Some(_) => Err(ErrorKind::NotFound(*id).into()),
             None => Err(ErrorKind::Timeout { id: *id, after: timeout.unwrap_or_default() }.into()),
@@ -204,9 +248,9 @@ struct Draft {
 
 impl Draft {
     /// Gives the unit to a view without aborting.
-    fn into_view(mut self) -> Result<ObjectView> {
+    fn into_view(mut self, state: State) -> Result<ObjectView> {
         self.armed = false;
-        ObjectView::of(&self.inner, self.at, self.id)
+        ObjectView::of(self.inner.clone(), self.at, self.id, state)
     }
 }
 
@@ -234,11 +278,13 @@ unsafe impl Sync for ObjectBuffer {}
 
 impl ObjectBuffer {
     /// Wraps a CREATING slot with its memory.
-    pub(crate) fn of(inner: &Arc<Inner>, at: SlotRef, id: ObjectId) -> Result<ObjectBuffer> {
+    pub(crate) fn of(inner: &Arc<Inner>, at: SlotRef, id: ObjectId, state: State) -> Result<ObjectBuffer> {
         let draft = Draft { inner: inner.clone(), at, id, armed: true };
         let slot = inner.slot(at);
         let len = slot.len();
-        let data = inner.arena.writable(slot.offset(), len).ok_or_else(|| outside(id, slot.offset(), len))?;
+        let offset = slot.place(state).and_then(Place::offset);
+        let data = offset.and_then(|offset| inner.arena.writable(offset, len));
+        let data = data.ok_or_else(|| outside(id, slot.place(state), len))?;
         Ok(ObjectBuffer { draft, data, len })
     }
 
@@ -254,9 +300,9 @@ impl ObjectBuffer {
     /// If the object was taken away meanwhile; then it is aborted.
     pub fn seal(self) -> Result<ObjectView> {
         self.draft.inner.usable()?;
-        self.draft.inner.clone().seal(self.draft.at, self.draft.id)?;
+        let state = self.draft.inner.seal(self.draft.at, self.draft.id)?;
         waits::sealed(&self.draft.inner.shared, [self.draft.id]);
-        self.draft.into_view()
+        self.draft.into_view(state)
     }
 
     /// Seals several buffers in order, with one wake-up.
@@ -270,9 +316,9 @@ impl ObjectBuffer {
                 continue;
             }
             let sealed = buffer.draft.inner.seal(buffer.draft.at, buffer.draft.id);
-            match sealed.and_then(|()| {
+            match sealed.and_then(|state| {
                 ids.push(buffer.draft.id);
-                buffer.draft.into_view()
+                buffer.draft.into_view(state)
             }) {
                 Ok(view) => views.push(view),
                 Err(error) => failed = Some(error),
@@ -351,12 +397,13 @@ impl Promise {
     /// [`is_store_full`](Error::is_store_full); the promise is then broken.
     pub fn fulfil(mut self, len: usize, options: &ObjectOptions) -> Result<ObjectBuffer> {
         self.draft.inner.usable()?;
-        self.draft.inner.furnish(self.draft.at, self.draft.id, len, options)?;
+        let state = self.draft.inner.furnish(self.draft.at, self.draft.id, len, options)?;
         self.draft.armed = false;
-        ObjectBuffer::of(&self.draft.inner, self.draft.at, self.draft.id)
+        ObjectBuffer::of(&self.draft.inner, self.draft.at, self.draft.id, state)
     }
 }
 
-fn outside(id: ObjectId, offset: usize, len: usize) -> Error {
-    ErrorKind::Corrupt(vec![format!("object {id} lies at {offset} with {len} bytes, outside of the arena")]).into()
+#[cold]
+fn outside(id: ObjectId, place: Option<Place>, len: usize) -> Error {
+    ErrorKind::Corrupt(vec![format!("object {id} lies at {place:?} with {len} bytes, outside of the arena")]).into()
 }

@@ -27,7 +27,7 @@ use crate::alloc::{self, Alloc};
 use crate::client::{self, ClientKey};
 use crate::holds::Actor;
 use crate::index;
-use crate::layout::{C_WORD, H_DEATHS};
+use crate::layout::C_WORD;
 use crate::lock::{self, Lock};
 use crate::ring;
 use crate::slot::{self, Slot, SlotRef, State};
@@ -75,7 +75,6 @@ fn begin(actor: &Actor<'_>, dead: ClientKey) {
     recover_locks(actor, dead);
     ring::sweep(shared, dead);
     resolve_slots(actor, dead.index);
-    shared.ctl.u32(H_DEATHS).fetch_add(1, Ordering::SeqCst);
     waits::wake_everybody(shared);
 }
 
@@ -104,10 +103,10 @@ fn recover_locks(actor: &Actor<'_>, dead: ClientKey) {
     for lock in lock::all().filter(|lock| *lock != Lock::Reap) {
         let Some(guard) = lock::take_over(actor.shared, lock, dead, actor.me) else { continue };
         match lock {
-            Lock::Alloc => drop(Alloc::with(actor.shared, guard)),
+            Lock::Alloc => drop(Alloc::with(actor.shared, actor.me, guard)),
             Lock::Nested => actor.recount(),
             // A shard's lock protects nothing but the moment of insertion; the reaper's is the caller's own.
-            Lock::Shard(_) | Lock::Reap => {}
+            Lock::Shard(_) | Lock::Reap | Lock::Move => {}
         }
     }
 }
@@ -141,6 +140,12 @@ fn resolve_slots(actor: &Actor<'_>, dead: u16) {
                     actor.look(child);
                 }
             }
+            slot::CACHED => {
+                Alloc::lock(actor.shared, actor.me).release_cached(at);
+            }
+            slot::MOVING => {
+                slot.cas(state, state.to(slot::SEALED, None));
+            }
             _ => {}
         }
     }
@@ -161,9 +166,8 @@ fn look_at_unheld(actor: &Actor<'_>) {
     for index in 0..alloc::slots_ever(actor.shared) {
         let state = Slot::of(actor.shared, index).state();
         let may_go = match state.state() {
-            slot::SEALED => state.has(slot::COUNTED),
             slot::CONDEMNED => state.has(slot::DELETED),
-            _ => false,
+            _ => state.is_sealed() && state.has(slot::COUNTED),
         };
         if may_go && !actor.is_held(index) {
             actor.look(SlotRef { index, generation: state.generation() });

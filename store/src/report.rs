@@ -90,9 +90,8 @@ fn describe(inner: &Inner, index: u32) -> Option<ObjectInfo> {
     let before = slot.state();
     let state = match before.state() {
         slot::CREATING => ObjectState::Created,
-        slot::SEALED => ObjectState::Sealed,
         slot::CONDEMNED if before.has(slot::DELETED) => ObjectState::Deleted,
-        slot::CONDEMNED => ObjectState::Sealed,
+        _ if before.is_sealed() => ObjectState::Sealed,
         _ => return None,
     };
     let holders = inner.actor().holders(index).into_iter();
@@ -133,9 +132,9 @@ pub(crate) fn stats(inner: &Inner) -> StoreStats {
     let attached = || (0..shared.layout.clients).filter(|&c| client::state(client::load(shared, c)) == client::ALIVE);
     let (mut objects, mut unsealed) = (0, 0);
     for index in 0..alloc::slots_ever(shared) {
-        let state = Slot::of(shared, index).state().state();
-        objects += u64::from(matches!(state, slot::CREATING | slot::SEALED | slot::CONDEMNED));
-        unsealed += u64::from(state == slot::CREATING);
+        let state = Slot::of(shared, index).state();
+        objects += u64::from(state.is_object());
+        unsealed += u64::from(state.state() == slot::CREATING);
     }
     let mut alloc = Alloc::lock(shared, inner.me);
     let largest = alloc.largest_free() as u64;

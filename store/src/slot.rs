@@ -2,11 +2,11 @@
 //!
 //! ```text
 //!                 create                 seal
-//!   FREE -> RESERVED -> CREATING ------------------> SEALED
-//!    ^                     |  abort, death             |  delete / last release of a counted object
-//!    |                     v                           v
-//!    +-- RECLAIMING <--- CONDEMNED <-------------------+
-//!         (g + 1)             `--------> SEALED (a counted object that somebody took meanwhile)
+//!   FREE -> RESERVED -> CREATING ------------------> SEALED <-----> MOVING
+//!    ^       ^             |  abort, death             |  delete / last release of a counted object
+//!    |       |             v                           v
+//!    | CACHED <- RECLAIMING <--- CONDEMNED <-----------+
+//!    +-------------- (g + 1)        `------> SEALED (a counted object that somebody took meanwhile)
 //! ```
 //!
 //! The *actor* of a transition stands in the same word as the state, so that every transition is
@@ -20,6 +20,8 @@
 //! | SEALED | immutable, gettable; no actor | - |
 //! | CONDEMNED | not gettable; goes when nobody holds it | looked at again |
 //! | RECLAIMING | its actor gives its memory back | finished |
+//! | MOVING | SEALED, and its bytes are being copied to another place; whoever wants it moves it back | SEALED again |
+//! | CACHED | free with its memory: its actor may use both again without a lock, anybody may take them away | freed |
 //!
 //! Invariants:
 //! - ST-7: the generation grows with every return to FREE; whoever names a slot names its generation, too.
@@ -28,9 +30,10 @@
 
 use crate::id::ObjectId;
 use crate::layout::{
-    S_BLOCK, S_ID, S_LEN, S_LINKED, S_MADE, S_META, S_NESTED, S_NEXT, S_OFFSET, S_PID, S_SHARERS, S_SHARERS_MORE,
-    S_STATE,
+    S_ID, S_LEFT, S_LEN, S_LINKED, S_MADE, S_META, S_NESTED, S_NEXT, S_OTHER_PLACE, S_PID, S_PLACE, S_SHARERS,
+    S_SHARERS_MORE, S_STATE, S_USED,
 };
+use crate::place::Place;
 use crate::shared::Shared;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
@@ -40,6 +43,8 @@ pub(crate) const CREATING: u64 = 2;
 pub(crate) const SEALED: u64 = 3;
 pub(crate) const CONDEMNED: u64 = 4;
 pub(crate) const RECLAIMING: u64 = 5;
+pub(crate) const MOVING: u64 = 6;
+pub(crate) const CACHED: u64 = 7;
 
 /// Freed when the last view or hold goes.
 pub(crate) const COUNTED: u64 = 1;
@@ -51,6 +56,8 @@ pub(crate) const NOTIFY: u64 = 4;
 pub(crate) const DELETE_AT_SEAL: u64 = 8;
 /// Never sealed and never will be.
 pub(crate) const LOST: u64 = 16;
+/// The object's place is the slot's other one.
+pub(crate) const ALT: u64 = 32;
 
 /// A slot's state word, taken apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +103,25 @@ impl State {
     pub(crate) const fn with(self, flag: u64) -> State {
         State(self.0 | flag << 8)
     }
+
+    /// The slot's next life in `state`: only which place is the slot's own stays.
+    pub(crate) const fn next_life(self, state: u64, actor: Option<u16>) -> State {
+        State::new(self.generation().wrapping_add(1), actor, self.flags() & ALT, state)
+    }
+
+    /// Says whether an object is sealed, whatever is being tried with it.
+    pub(crate) const fn is_sealed(self) -> bool {
+        match self.state() {
+            SEALED | MOVING => true,
+            CONDEMNED => !self.has(DELETED),
+            _ => false,
+        }
+    }
+
+    /// Says whether the slot is an object's, in whatever state.
+    pub(crate) const fn is_object(self) -> bool {
+        matches!(self.state(), CREATING | SEALED | CONDEMNED | MOVING)
+    }
 }
 
 /// A slot with its generation: names one object ever (ST-7).
@@ -121,13 +147,19 @@ impl SlotRef {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Slot<'a> {
     shared: &'a Shared,
+    index: u32,
     at: usize,
 }
 
 impl<'a> Slot<'a> {
     #[inline]
     pub(crate) fn of(shared: &'a Shared, index: u32) -> Slot<'a> {
-        Slot { shared, at: shared.layout.slot(index) }
+        Slot { shared, index, at: shared.layout.slot(index) }
+    }
+
+    /// Returns which slot it is.
+    pub(crate) fn index(&self) -> u32 {
+        self.index
     }
 
     #[inline]
@@ -151,6 +183,12 @@ impl<'a> Slot<'a> {
         self.word(S_STATE).compare_exchange(from.0, to.0, Ordering::SeqCst, Ordering::Relaxed).is_ok()
     }
 
+    /// Stores the state; only by the actor of a slot that nobody else may move on (SYNC state).
+    #[inline]
+    pub(crate) fn store(&self, to: State) {
+        self.word(S_STATE).store(to.0, Ordering::Release);
+    }
+
     #[inline]
     pub(crate) fn id(&self) -> ObjectId {
         ObjectId::from_words([self.word(S_ID).load(Ordering::Relaxed), self.word(S_ID + 8).load(Ordering::Relaxed)])
@@ -160,11 +198,6 @@ impl<'a> Slot<'a> {
     #[inline]
     pub(crate) fn is(&self, id: [u64; 2]) -> bool {
         self.word(S_ID).load(Ordering::Relaxed) == id[0] && self.word(S_ID + 8).load(Ordering::Relaxed) == id[1]
-    }
-
-    #[inline]
-    pub(crate) fn offset(&self) -> usize {
-        self.word(S_OFFSET).load(Ordering::Relaxed) as usize
     }
 
     #[inline]
@@ -189,38 +222,58 @@ impl<'a> Slot<'a> {
         self.half(S_PID).load(Ordering::Relaxed)
     }
 
-    /// Writes everything that identifies a new object; only while the slot is RESERVED by the caller.
-    pub(crate) fn describe(&self, id: ObjectId, made: u64, pid: u32) {
+    /// Writes everything that identifies a new object; only while the slot is RESERVED by `sharer`.
+    pub(crate) fn describe(&self, id: ObjectId, made: u64, pid: u32, sharer: u16) {
         let words = id.to_words();
         self.word(S_ID).store(words[0], Ordering::Relaxed);
         self.word(S_ID + 8).store(words[1], Ordering::Relaxed);
         self.word(S_NESTED).store(0, Ordering::Relaxed);
-        self.word(S_LINKED).store(0, Ordering::Relaxed);
+        self.linked().store(0, Ordering::Relaxed);
         self.word(S_MADE).store(made, Ordering::Relaxed);
         self.half(S_PID).store(pid, Ordering::Relaxed);
-        self.size(0, 0, 0, 0);
-        self.word(S_SHARERS).store(0, Ordering::Relaxed);
-        for word in 0..3 {
-            self.word(S_SHARERS_MORE + 8 * word).store(0, Ordering::Relaxed);
+        self.size(0, 0, 0);
+        for set in 0..4 {
+            let bit = if usize::from(sharer) / 64 == set { 1 << (sharer % 64) } else { 0 };
+            self.sharers(set).store(bit, Ordering::Relaxed);
         }
     }
 
-    /// Writes place and sizes; only by the creator before the seal.
-    pub(crate) fn size(&self, offset: usize, len: usize, meta_len: usize, children: usize) {
-        self.word(S_OFFSET).store(offset as u64, Ordering::Relaxed);
+    /// Writes the sizes; only by the creator before the seal.
+    pub(crate) fn size(&self, len: usize, meta_len: usize, children: usize) {
         self.word(S_LEN).store(len as u64, Ordering::Relaxed);
         self.word(S_META).store((children as u64) << 32 | meta_len as u64, Ordering::Relaxed);
     }
 
-    /// The allocator's truth about the slot's memory (alloc.rs).
+    /// The word of the object's place, as `state` says which.
     #[inline]
-    pub(crate) fn block(&self) -> &'a AtomicU64 {
-        self.word(S_BLOCK)
+    pub(crate) fn place_word(&self, state: State) -> &'a AtomicU64 {
+        self.word(if state.has(ALT) { S_OTHER_PLACE } else { S_PLACE })
+    }
+
+    /// The word of the place that is not the object's.
+    pub(crate) fn other_word(&self, state: State) -> &'a AtomicU64 {
+        self.word(if state.has(ALT) { S_PLACE } else { S_OTHER_PLACE })
+    }
+
+    /// Reads the object's place; `None` if the word is none.
+    #[inline]
+    pub(crate) fn place(&self, state: State) -> Option<Place> {
+        Place::from_word(self.place_word(state).load(Ordering::Acquire), self.shared.layout.pages)
+    }
+
+    /// When the object was last used, in the clock of least recent use (evict.rs).
+    pub(crate) fn used(&self) -> &'a AtomicU64 {
+        self.word(S_USED)
     }
 
     /// The link of the free list, index + 1.
     pub(crate) fn next(&self) -> &'a AtomicU32 {
         self.half(S_NEXT)
+    }
+
+    /// The link of a list of slots that were left to somebody else, index + 1.
+    pub(crate) fn left(&self) -> &'a AtomicU32 {
+        self.half(S_LEFT)
     }
 
     /// How many sealed objects contain this one.
@@ -230,8 +283,8 @@ impl<'a> Slot<'a> {
     }
 
     /// 1 while this object's children are counted in their nested words.
-    pub(crate) fn linked(&self) -> &'a AtomicU64 {
-        self.word(S_LINKED)
+    pub(crate) fn linked(&self) -> &'a AtomicU32 {
+        self.half(S_LINKED)
     }
 
     /// One word of the set of clients that ever held the object.

@@ -23,6 +23,9 @@ use crate::sync::Ordering;
 use crate::sys::futex;
 use crate::waits::{self, On};
 
+/// Up to this size an object is written before others can see that it is being made.
+const FUSED: usize = 64 << 10;
+
 /// A client of a store of immutable objects in shared memory.
 ///
 /// Clones are the same client; it ends when the last clone, view and buffer are dropped.
@@ -128,6 +131,9 @@ impl Store {
     ///
     /// As [`create_object_with`](Self::create_object_with).
     pub fn put_with(&self, id: ObjectId, data: &[u8], options: &ObjectOptions) -> Result<ObjectView> {
+        if data.len() <= FUSED {
+            return self.inner.put(id, data, options);
+        }
         let mut buffer = self.create_object_with(id, data.len(), options)?;
         crate::copy::copy(&mut buffer, data);
         buffer.seal()
@@ -162,11 +168,11 @@ impl Store {
     #[inline]
     fn try_get(&self, id: ObjectId) -> Option<Result<ObjectView>> {
         let (at, state) = index::find(&self.inner.shared, id)?;
-        if !matches!(state.state(), slot::SEALED | slot::CONDEMNED) {
+        if !state.is_sealed() {
             return None;
         }
         match self.inner.actor().adopt(at, VIEW, false) {
-            Adopted::Sealed => Some(ObjectView::of(&self.inner, at, id)),
+            Adopted::Sealed(state) => Some(ObjectView::of(self.inner.clone(), at, id, state)),
             _ => None,
         }
     }
@@ -237,7 +243,7 @@ impl Store {
     #[inline]
     pub fn contains(&self, id: ObjectId) -> bool {
         index::find(&self.inner.shared, id)
-            .is_some_and(|(_, state)| matches!(state.state(), slot::SEALED | slot::CONDEMNED))
+            .is_some_and(|(_, state)| state.is_sealed())
     }
 
     /// Says whether the object exists in any state: promised, being written or sealed.
@@ -269,7 +275,7 @@ impl Store {
                         return Err(ErrorKind::NotSealed(id).into());
                     }
                 }
-                slot::SEALED | slot::CONDEMNED => {
+                slot::SEALED | slot::CONDEMNED | slot::MOVING => {
                     let condemned = state.to(slot::CONDEMNED, Some(self.inner.me.index)).with(slot::DELETED);
                     if slot.cas(state, condemned) {
                         index::remove(&self.inner.shared, id, at);
@@ -290,7 +296,7 @@ impl Store {
         self.inner.usable()?;
         let found = index::find(&self.inner.shared, id);
         match found.map(|(at, _)| (at, self.inner.actor().adopt(at, HOLD, true))) {
-            Some((at, Adopted::Sealed | Adopted::Creating)) => Ok(ObjectHold::of(&self.inner, at, id)),
+            Some((at, Adopted::Sealed(_) | Adopted::Creating)) => Ok(ObjectHold::of(&self.inner, at, id)),
             _ => Err(ErrorKind::NotFound(id).into()),
         }
     }

@@ -1,3 +1,49 @@
-//! The atomics that shared words are made of, in one place so that a model checker can replace them.
+//! The seam under every shared word: atomics, fences, and the locks beside them, in one place.
+//!
+//! ```text
+//!   lock, slot, holds, waits, ring, bell ...      protocols, written once
+//!        |  AtomicU32, AtomicU64, fence, heavy_fence, Mutex
+//!        v
+//!   +-------------------+---------------------------+--------------------------+
+//!   | words.rs          | + crash.rs (crash-points) | model.rs (cfg loom)      |
+//!   | std's atomics     | each store may be the     | loom explores the        |
+//!   | and nothing else  | last of this process      | interleavings            |
+//!   +-------------------+---------------------------+--------------------------+
+//! ```
+//!
+//! A word in the control segment changes only through the types of this module, so that one place
+//! sees every shared store. In a build with the feature `crash-points` the process can be told to
+//! die after the n-th of them ([`crash`]); under `--cfg loom` the same protocols run over modelled
+//! words (the `proof` module). In any other build the types are std's and cost nothing.
+//!
+//! What it does not do: it does not see bytes of the arena, nor what other processes store.
 
-pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+#[cfg(feature = "crash-points")]
+pub mod crash;
+#[cfg(loom)]
+mod model;
+#[cfg(not(loom))]
+mod words;
+
+pub(crate) use std::sync::atomic::Ordering;
+
+#[allow(unused_imports, reason = "what protocols may use")]
+#[cfg(loom)]
+pub(crate) use model::{AtomicU32, AtomicU64, Mutex, fence, spin_loop, timeouts};
+#[allow(unused_imports, reason = "what protocols may use")]
+#[cfg(not(loom))]
+pub(crate) use {
+    std::hint::spin_loop,
+    std::sync::{Mutex, atomic::fence},
+    words::{AtomicU32, AtomicU64},
+};
+
+/// Orders all that this thread did before against all that it does afterwards, in the one order of
+/// all such fences: the expensive half of every handshake "I change mine, then look at yours".
+///
+/// On x86-64 this is one locked instruction on the own stack, not `mfence`: the compiler chooses so.
+#[allow(dead_code, reason = "for those who want the name")]
+#[inline(always)]
+pub(crate) fn heavy_fence() {
+    fence(Ordering::SeqCst);
+}

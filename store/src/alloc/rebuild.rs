@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use super::pages::USED_HEAD;
 use super::{
-    A_BINS, A_FREE_PAGES, A_FREE_SLOT, A_SLOTS_EVER, A_SLOTS_USED, A_SPANS, A_USED, Alloc, BINS, Block, CLASSES,
-    P_KIND, P_LEN, spans,
+    A_BINS, A_FREE_PAGES, A_FREE_SLOT, A_SLOTS_EVER, A_SLOTS_USED, A_SPANS, A_USED, Alloc, BINS, CLASSES, P_KIND,
+    P_LEN, spans,
 };
 use crate::client::ClientKey;
+use crate::layout::H_MOVE_PLACE;
+use crate::place::Place;
 use crate::shared::Shared;
 use crate::slot::{self, Slot};
 use crate::sync::Ordering;
@@ -31,7 +33,7 @@ pub(crate) fn initialise(shared: &Shared, me: ClientKey) {
     Alloc::lock(shared, me).link_run(0, shared.layout.pages);
 }
 
-/// Builds free lists, bitmaps and counters from the slots' block words.
+/// Builds free lists, bitmaps and counters from the slots' places.
 pub(crate) fn rebuild(alloc: &mut Alloc<'_>) {
     let (truth, _) = read(alloc);
     let total = alloc.shared.layout.pages;
@@ -81,7 +83,7 @@ pub(crate) fn verify(alloc: &Alloc<'_>) -> Vec<String> {
     let (truth, mut broken) = read(alloc);
     if truth.used_bytes != alloc.get(A_USED) {
         broken.push(format!(
-            "ST-15: {} bytes are counted as used, the blocks sum up to {}",
+            "ST-15: {} bytes are counted as used, the places sum up to {}",
             alloc.get(A_USED),
             truth.used_bytes
         ));
@@ -133,60 +135,79 @@ impl Alloc<'_> {
     }
 }
 
-/// Reads all block words; blocks that overlap an earlier one are reported and left out.
+/// Reads all places; those that overlap an earlier one are reported and left out.
 fn read(alloc: &Alloc<'_>) -> (Truth, Vec<String>) {
     let shared = alloc.shared;
     let mut truth = Truth { owned: BTreeMap::new(), used_bytes: 0, free_slots: Vec::new(), used_slots: 0 };
     let mut broken = Vec::new();
+    let moved_to = shared.ctl.u64(H_MOVE_PLACE).load(Ordering::Acquire);
+    let mut arrived = moved_to == 0;
     for index in 0..alloc.get(A_SLOTS_EVER).min(shared.layout.slots) as u32 {
         let slot = Slot::of(shared, index);
-        if slot.state().state() == slot::FREE {
+        let state = slot.state();
+        if state.state() == slot::FREE {
             truth.free_slots.push(index);
             continue;
         }
         truth.used_slots += 1;
-        let word = slot.block().load(Ordering::Acquire);
-        let Some(block) = Block::from_word(word, shared.layout.pages) else {
-            broken.push(format!("ST-13: slot {index} has the block {word:#x}, which is not in the arena"));
-            continue;
-        };
-        let overlap = match block {
-            Block::None => false,
-            Block::Run { page, pages } => {
-                let taken = overlaps(&truth.owned, page, pages);
-                if !taken {
-                    truth.owned.insert(page, Owned::Run(pages));
-                }
-                taken
+        let word = slot.place_word(state).load(Ordering::Acquire);
+        arrived |= word == moved_to;
+        match Place::from_word(word, shared.layout.pages) {
+            None => broken.push(format!("ST-13: slot {index} has the place {word:#x}, which is not in the arena")),
+            Some(place) if !truth.own(place) => {
+                broken.push(format!("ST-13: the place {place:?} of slot {index} overlaps another"));
             }
-            Block::Cell { class, page, cell } => match truth.owned.get_mut(&page) {
+            Some(_) => {}
+        }
+    }
+    // The place that an object is on its way to is nobody's yet.
+    if !arrived
+        && let Some(place) = Place::from_word(moved_to, shared.layout.pages)
+        && !truth.own(place)
+    {
+        broken.push(format!("ST-13: the place {place:?}, which an object is moved to, overlaps another"));
+    }
+    (truth, broken)
+}
+
+impl Truth {
+    /// Adds a place; false if it overlaps one that is there.
+    fn own(&mut self, place: Place) -> bool {
+        let free = match place {
+            Place::None | Place::Record(_) | Place::File(_) => true,
+            Place::Run { page, pages } => {
+                let free = !overlaps(&self.owned, page, pages);
+                if free {
+                    self.owned.insert(page, Owned::Run(pages));
+                }
+                free
+            }
+            Place::Cell { class, page, cell } => match self.owned.get_mut(&page) {
                 Some(Owned::Span(other, bits)) => {
                     let bit = 1 << (cell % 64);
-                    let taken = *other != class || bits[cell / 64] & bit != 0;
-                    if !taken {
+                    let free = *other == class && bits[cell / 64] & bit == 0;
+                    if free {
                         bits[cell / 64] |= bit;
                     }
-                    taken
+                    free
                 }
-                Some(Owned::Run(_)) => true,
+                Some(Owned::Run(_)) => false,
                 None => {
-                    let taken = overlaps(&truth.owned, page, spans::pages(class));
-                    if !taken {
+                    let free = !overlaps(&self.owned, page, spans::pages(class));
+                    if free {
                         let mut bits = [0; 4];
                         bits[cell / 64] |= 1 << (cell % 64);
-                        truth.owned.insert(page, Owned::Span(class, bits));
+                        self.owned.insert(page, Owned::Span(class, bits));
                     }
-                    taken
+                    free
                 }
             },
         };
-        if overlap {
-            broken.push(format!("ST-13: the block {block:?} of slot {index} overlaps another"));
-        } else {
-            truth.used_bytes += block.bytes();
+        if free {
+            self.used_bytes += place.bytes();
         }
+        free
     }
-    (truth, broken)
 }
 
 fn overlaps(owned: &BTreeMap<usize, Owned>, page: usize, pages: usize) -> bool {

@@ -5,12 +5,12 @@ use super::{A_SPANS, Alloc, CLASSES, P_BITS, P_KIND, P_NEXT, P_PREV};
 use crate::layout::PAGE;
 
 /// Returns how many pages a span of a class takes.
-pub(super) const fn pages(class: usize) -> usize {
+pub(crate) const fn pages(class: usize) -> usize {
     if CLASSES[class] <= 2048 { 1 } else { 4 }
 }
 
 /// Returns how many cells a span of a class has; at most 256, so that one page holds the bitmap.
-pub(super) const fn cells(class: usize) -> usize {
+pub(crate) const fn cells(class: usize) -> usize {
     pages(class) * PAGE / CLASSES[class]
 }
 
@@ -58,6 +58,11 @@ impl Alloc<'_> {
 
     fn used_cells(&self, page: usize) -> usize {
         self.bits(page).iter().map(|w| w.count_ones() as usize).sum()
+    }
+
+    /// Says whether a span of the class has a free cell.
+    pub(super) fn has_cell(&self, class: usize) -> bool {
+        self.get(Self::span_head(class)) != 0
     }
 
     /// Takes a cell, from the span that got one back last.

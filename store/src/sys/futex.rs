@@ -23,7 +23,7 @@ pub(crate) fn wait(word: &AtomicU32, expected: u32, timeout: Option<Duration>, b
     };
     let deadline = timeout.and_then(deadline);
     loop {
-        match futex::wait_bitset(word, Flags::empty(), expected, deadline.as_ref(), bits) {
+        match futex::wait_bitset(word.as_std(), Flags::empty(), expected, deadline.as_ref(), bits) {
             Err(Errno::INTR) => {}
             Err(Errno::TIMEDOUT) => return false,
             // Woken, or the word had changed (`AGAIN`). Nothing else can come of a valid word and a
@@ -41,7 +41,7 @@ pub(crate) fn wake(word: &AtomicU32, count: u32, bitset: u32) {
     // The kernel reads the count as a signed number and stops at once at a negative one.
     let count = count.min(i32::MAX.unsigned_abs());
     // It can only fail for an address that is not mapped, which a reference rules out.
-    let _ = futex::wake_bitset(word, Flags::empty(), count, bits);
+    let _ = futex::wake_bitset(word.as_std(), Flags::empty(), count, bits);
 }
 
 /// Returns the moment of `CLOCK_MONOTONIC` after `timeout`; `None`, for ever, if no clock goes that far.

@@ -1,0 +1,84 @@
+//! Words that lie in memory: shared and mapped, or private and on the heap.
+
+use std::fmt;
+
+use memmap2::MmapRaw;
+
+use crate::sync::{AtomicU32, AtomicU64};
+
+/// A mapped (or, for tests, private) control segment.
+pub(crate) struct Ctl {
+    base: *mut u8,
+    len: usize,
+    /// What an access beyond the end goes to.
+    sink: (AtomicU32, AtomicU64),
+    _backing: Backing,
+}
+
+#[allow(dead_code, reason = "the variants only keep the memory alive")]
+enum Backing {
+    Mapped(MmapRaw),
+    Heap(Vec<u64>),
+}
+
+// SAFETY: `base` points into memory that `_backing` keeps alive and never moves; every access goes
+// through atomics.
+unsafe impl Send for Ctl {}
+// SAFETY: as for Send; shared access is what the atomics are for.
+unsafe impl Sync for Ctl {}
+
+impl fmt::Debug for Ctl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ctl").field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+impl Ctl {
+    /// Wraps a read-write shared mapping.
+    pub(crate) fn mapped(map: MmapRaw) -> Ctl {
+        Ctl { base: map.as_mut_ptr(), len: map.len() & !7, sink: Default::default(), _backing: Backing::Mapped(map) }
+    }
+
+    /// Makes zeroed private memory of `len` bytes: the same protocols without processes.
+    #[cfg(test)]
+    pub(crate) fn heap(len: usize) -> Ctl {
+        let mut words = vec![0u64; len.div_ceil(8)];
+        let base = words.as_mut_ptr().cast();
+        Ctl { base, len: words.len() * 8, sink: Default::default(), _backing: Backing::Heap(words) }
+    }
+
+    /// Returns how many bytes are mapped.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Returns the 64-bit word at byte `offset` (a multiple of 8).
+    #[inline]
+    pub(crate) fn u64(&self, offset: usize) -> &AtomicU64 {
+        debug_assert!(offset.is_multiple_of(8) && offset + 8 <= self.len, "word at {offset} of {}", self.len);
+        if offset & 7 != 0 || offset >= self.len {
+            return &self.sink.1;
+        }
+        // SAFETY: the offset is inside the live mapping (checked above; `len` is a multiple of 8).
+        let word = unsafe { self.base.add(offset) }.cast::<AtomicU64>();
+        // SAFETY: aligned (base is page or u64 aligned, offset a multiple of 8), alive as long as
+        // `self`, laid out as a plain u64, and only ever accessed as an atomic by every process.
+        unsafe { &*word }
+    }
+
+    /// Returns the 32-bit word at byte `offset` (a multiple of 4).
+    ///
+    /// A word is used either as 32 or as 64 bits everywhere, never as both.
+    #[inline]
+    pub(crate) fn u32(&self, offset: usize) -> &AtomicU32 {
+        debug_assert!(offset.is_multiple_of(4) && offset + 4 <= self.len, "word at {offset} of {}", self.len);
+        if offset & 3 != 0 || offset >= self.len {
+            return &self.sink.0;
+        }
+        // SAFETY: the offset is inside the live mapping (checked above).
+        let word = unsafe { self.base.add(offset) }.cast::<AtomicU32>();
+        // SAFETY: aligned to 4, alive as long as `self`, laid out as a plain u32, and only ever
+        // accessed as an atomic.
+        unsafe { &*word }
+    }
+}
