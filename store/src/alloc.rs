@@ -35,6 +35,7 @@
 //! - ST-15: taken bytes are the sum over those places; with no object and nothing CACHED there are none.
 //! - ST-6: memory is committed before it is handed out (arena.rs).
 
+mod moving;
 mod pages;
 mod rebuild;
 pub(crate) mod spans;
@@ -277,8 +278,12 @@ impl<'a> Alloc<'a> {
             self.release_empty_spans().then(|| self.try_take(bytes)).flatten()
         });
         let place = place.ok_or(Shortage::Memory)?;
-        self.set(A_USED, self.get(A_USED) + place.bytes());
+        self.count_used(place);
         Ok(place)
+    }
+
+    fn count_used(&mut self, place: Place) {
+        self.set(A_USED, self.get(A_USED) + place.bytes());
     }
 
     fn try_take(&mut self, bytes: usize) -> Option<Place> {
@@ -295,6 +300,8 @@ impl<'a> Alloc<'a> {
     pub(crate) fn give(&mut self, place: Place) {
         match place {
             Place::None | Place::Record(_) | Place::File(_) => {}
+            // The scratch is nobody's memory (compact.rs).
+            Place::Cell { page, .. } | Place::Run { page, .. } if page >= self.shared.layout.pages => return,
             Place::Cell { class, page, cell } => self.give_cell(class, page, cell),
             Place::Run { page, pages } => self.give_run(page, pages),
         }
@@ -363,15 +370,43 @@ pub(crate) fn push_left(shared: &Shared, head: usize, index: u32) {
     }
 }
 
-/// Sums up the bytes of the arena that objects take, as rounded, without the lock (for reports).
+/// Returns how many bytes of the arena objects take, without the lock (for reports).
+///
+/// Small objects share pages: they are counted as the pages they take when they are packed, which is what
+/// compaction makes of them.
 pub(crate) fn used_bytes(shared: &Shared) -> u64 {
-    let bytes = |index| {
+    let mut used = Used::default();
+    for index in 0..slots_ever(shared) {
         let slot = Slot::of(shared, index);
         let state = slot.state();
-        let place = (!matches!(state.state(), slot::FREE | slot::CACHED)).then(|| slot.place(state)).flatten();
-        place.map_or(0, Place::bytes) as u64
-    };
-    (0..slots_ever(shared)).map(bytes).sum()
+        if !matches!(state.state(), slot::FREE | slot::CACHED) {
+            used.add(slot.place(state));
+        }
+    }
+    used.bytes()
+}
+
+/// Adds up what places take: runs as they are, cells as the spans that they fill when they are packed.
+#[derive(Debug, Default)]
+pub(crate) struct Used {
+    pages: usize,
+    cells: [usize; CLASSES.len()],
+}
+
+impl Used {
+    pub(crate) fn add(&mut self, place: Option<Place>) {
+        match place {
+            Some(Place::Run { pages, .. }) => self.pages += pages,
+            Some(Place::Cell { class, .. }) => self.cells[class] += 1,
+            _ => {}
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        let spans = |(class, &cells): (usize, &usize)| cells.div_ceil(spans::cells(class)) * spans::pages(class);
+        let pages = self.pages + self.cells.iter().enumerate().map(spans).sum::<usize>();
+        (pages * PAGE) as u64
+    }
 }
 
 /// Returns how many slots were ever used: later ones are zero.

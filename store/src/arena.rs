@@ -7,6 +7,8 @@
 //! - ST-6: memory is committed (`fallocate`) before the first touch: when there is none, creation
 //!   fails with an error and no process ever gets SIGBUS.
 
+mod access;
+
 use std::fmt;
 use std::fs::File;
 use std::io;

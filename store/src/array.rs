@@ -128,6 +128,43 @@ impl<T: Pod> Array<T> {
         self.view.id()
     }
 
+    /// Makes the array writable: in place if nothing else holds it anywhere, else a copy.
+    ///
+    /// So a parameter server updates what only it holds without moving memory. What is sealed afterwards is another
+    /// object with an id of its own; nobody who holds the old one sees it change.
+    ///
+    /// # Errors
+    ///
+    /// [`is_store_full`](Error::is_store_full) if there is no memory for a copy that is needed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mobula_store::{Array, Store, StoreOptions};
+    ///
+    /// # fn main() -> mobula_store::Result<()> {
+    /// let store = Store::create(StoreOptions::new(1 << 20))?;
+    /// let weights = Array::from_shape_in(&store, &[2], &[1.0f32, 2.0])?;
+    /// let address = weights.as_ptr();
+    /// let mut weights = weights.into_mut()?;
+    /// weights[0] = 0.5;
+    /// let weights = weights.seal()?;
+    /// assert_eq!((&weights[..], weights.as_ptr()), (&[0.5, 2.0][..], address));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn into_mut(self) -> Result<ArrayMut<T>> {
+        let Array { view, shape, .. } = self;
+        match view.thaw() {
+            Ok(buffer) => Ok(ArrayMut { buffer: buffer?, shape, element: PhantomData }),
+            Err(view) => {
+                let mut copied = ArrayMut::uninit_in(&view.store(), &shape)?;
+                copy::copy(&mut copied.buffer, &view);
+                Ok(copied)
+            }
+        }
+    }
+
     /// Borrows the array as an n-dimensional view, without a copy.
     #[cfg(feature = "ndarray")]
     pub fn view(&self) -> ndarray::ArrayViewD<'_, T> {

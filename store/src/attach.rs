@@ -22,6 +22,7 @@ use crate::id::ObjectId;
 use crate::inner::Inner;
 use crate::layout::{Layout, MAX_CLIENTS};
 use crate::options::{Segment, StoreOptions};
+use crate::outlet;
 use crate::segment;
 use crate::server::{self, ANSWER_LEN, HELLO, HELLO_LEN, Host, Server};
 use crate::shared::Shared;
@@ -63,11 +64,11 @@ pub(crate) fn create(options: &StoreOptions) -> Result<Arc<Inner>> {
 
 fn furnish(options: &StoreOptions, layout: Layout, listener: UnixListener, place: &Place) -> Result<Arc<Inner>> {
     let name_lock = own_name(&options.segment)?;
-    let files = segment::create(&options.segment, layout.len, layout.capacity)?;
+    let files = segment::create(&options.segment, layout.len, layout.arena_len())?;
     let map = memory::map(&files.ctl, layout.len)
         .map_err(|e| Error::io(format!("could not map {} bytes of ctl", layout.len), e))?;
     let shared = Arc::new(Shared { ctl: Ctl::mapped(map), layout });
-    let arena = Arena::map(files.arena, layout.capacity)
+    let arena = Arena::map(files.arena, layout.arena_len())
         .map_err(|e| Error::io(format!("could not map an arena of {} bytes", layout.capacity), e))?;
     let arena = Arc::new(arena);
     let pid = std::process::id();
@@ -75,6 +76,7 @@ fn furnish(options: &StoreOptions, layout: Layout, listener: UnixListener, place
         .ok_or_else(|| Error::io("could not read this process's start time", io::ErrorKind::NotFound.into()))?;
     let me = client::take(&shared, pid, start).ok_or_else(|| Error::from(ErrorKind::ClientsFull(layout.clients)))?;
     alloc::initialise(&shared, me);
+    outlet::publish(&shared, options)?;
     layout.publish(&shared.ctl, ObjectId::random().to_words());
     if options.prefault > 0 {
         let bytes = options.prefault.min(layout.capacity);
@@ -82,6 +84,7 @@ fn furnish(options: &StoreOptions, layout: Layout, listener: UnixListener, place
         arena.populate(0, bytes);
     }
     let looks = Arc::new(Looks::default());
+    outlet::open(&shared, &looks, true)?;
     let host = Host {
         shared: shared.clone(),
         arena: arena.clone(),
@@ -161,11 +164,14 @@ pub(crate) fn attach(address: &str) -> Result<Arc<Inner>> {
     if layout.capacity != capacity || usize::from(key.index) >= layout.clients {
         return Err(corrupt("the server's answer contradicts the header".to_owned()));
     }
-    let arena = Arena::map(arena, capacity).map_err(|e| gone("could not map the arena", e))?;
+    let arena = Arena::map(arena, layout.arena_len()).map_err(|e| gone("could not map the arena", e))?;
+    let shared = Arc::new(Shared { ctl, layout });
+    let looks = Arc::new(Looks::default());
+    outlet::open(&shared, &looks, false)?;
     Ok(Arc::new(Inner {
-        shared: Arc::new(Shared { ctl, layout }),
+        shared,
         arena: Arc::new(arena),
-        looks: Arc::new(Looks::default()),
+        looks,
         me: key,
         pid: std::process::id(),
         stamp: fork::stamp(),

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::bell::Doorbell;
 use crate::layout::{C_PID, C_QUEUED, C_START, C_WORD};
 use crate::shared::Shared;
-use crate::sync::Ordering;
+use crate::sync::{Ordering, fence};
 use crate::sys;
 
 pub(crate) const FREE: u64 = 0;
@@ -102,6 +102,12 @@ pub(crate) fn is_attached(shared: &Shared, client: ClientKey) -> bool {
     load(shared, client.index.into()) == word(client.generation, ALIVE)
 }
 
+/// Says whether the record is `client`'s still: attached, or on its way out.
+pub(crate) fn is_recorded(shared: &Shared, client: ClientKey) -> bool {
+    let now = load(shared, client.index.into());
+    generation(now) == client.generation && state(now) != FREE
+}
+
 /// Asks the kernel whether the process of the client at `index` is gone.
 ///
 /// A client that is just detaching lives. Slow (reads /proc); for those who have waited long already.
@@ -113,5 +119,7 @@ pub(crate) fn is_dead(shared: &Shared, index: usize) -> bool {
     let at = shared.layout.client(index);
     let start = shared.ctl.u64(at + C_START).load(Ordering::Relaxed);
     let dead = !sys::process::is_alive(pid(shared, index), start);
+    // SYNC death: who is gone has made all its stores; the kernel's answer orders them before what follows.
+    fence(Ordering::Acquire);
     dead && load(shared, index) == now
 }

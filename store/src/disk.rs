@@ -17,10 +17,14 @@
 //! What the caller sees to:
 //! - [`Disk::write`] and [`Disk::recount`] run under the lock that moves objects; all else at any time.
 //! - A record is named by at most one place word, which [`Disk::release`] takes it out of.
-//! - After a death, [`Disk::recount`] with all records that slots name.
+//! - After the death of a process that held that lock, or that was reclaiming a slot: [`Disk::recount`] with
+//!   all records that slots name, or [`Table::make_due`] so that the lock's next owner does it.
 //! - A reader whose object may be moved meanwhile looks at the place again before it believes an error.
 //! - A fallback number stands in its slot *before* [`Disk::fallback_create`] and until *after*
 //!   [`Disk::fallback_remove`]: whoever finds the slot of a dead process removes the file.
+//!
+//! It does not guard against other programs of the same user that change its files under a mapping, and
+//! not against the signal that the kernel sends for writing beyond `RLIMIT_FSIZE` to who does not ignore it.
 
 mod error;
 mod folder;
@@ -32,11 +36,11 @@ mod table;
 mod tests;
 
 use std::fs::File;
-use std::io;
+use std::io::{self, IoSlice, IoSliceMut};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use rustix::io::Errno;
+use rustix::io::{Errno, preadv, pwritev, retry_on_intr};
 
 pub(crate) use error::DiskError;
 pub(crate) use map::{Mapped, Mapping};
@@ -119,10 +123,16 @@ impl Disk {
         if head.payload() != Some(into.len() as u64) {
             return Err(DiskError::io("restore from", self.path(), io::ErrorKind::InvalidInput));
         }
-        let (file, expected) = self.open_record(record, head)?;
-        let mut at = record.offset() + HEAD_BYTES as u64;
+        let file = self.open_record(record)?;
+        let (first, rest) = into.split_at_mut(into.len().min(STRETCH));
+        let mut bytes = [0; HEAD_BYTES];
+        let start = record.offset();
+        read_both_at(&file, &mut bytes, first, start).map_err(|e| self.unreadable(record, e))?;
+        let expected = head.check(self.uuid, &bytes).map_err(|what| self.damaged(record, what))?;
         let mut checksum = crc32fast::Hasher::new();
-        for stretch in into.chunks_mut(STRETCH) {
+        checksum.update(first);
+        let mut at = start + (HEAD_BYTES + first.len()) as u64;
+        for stretch in rest.chunks_mut(STRETCH) {
             file.read_exact_at(stretch, at).map_err(|e| self.unreadable(record, e))?;
             checksum.update(stretch);
             at += stretch.len() as u64;
@@ -136,11 +146,18 @@ impl Disk {
     ///
     /// [`DiskError::is_damaged`] if it is not.
     pub(crate) fn map(&self, record: Record, head: &Head) -> Result<Mapped, DiskError> {
-        let (file, expected) = self.open_record(record, head)?;
+        let file = self.open_record(record)?;
+        let has = file.metadata().map_err(|e| self.unreadable(record, e))?.len();
+        let end = head.payload().and_then(|len| len.checked_add(record.offset() + HEAD_BYTES as u64));
+        if end.is_none_or(|end| end > has) {
+            return Err(self.damaged(record, "the file ends inside of the record".to_owned()));
+        }
         let len = head.payload().and_then(|len| usize::try_from(len).ok()).unwrap_or(usize::MAX);
-        let mapped = Mapped::new(&file, record.offset(), HEAD_BYTES, len);
+        let mapped = Mapped::new(&file, record.offset(), len);
         let mapped = mapped.map_err(|e| DiskError::io("map", self.file_path(&spill_name(record)), e))?;
-        self.compare(record, expected, crc32fast::hash(&mapped))?;
+        let (bytes, payload) = mapped.parts();
+        let expected = head.check(self.uuid, bytes).map_err(|what| self.damaged(record, what))?;
+        self.compare(record, expected, crc32fast::hash(payload))?;
         Ok(mapped)
     }
 
@@ -212,20 +229,22 @@ impl Disk {
         self.remove_file(&fallback_name(number));
     }
 
-    /// Writes a record into its room, the header last.
+    /// Writes a record into its room, the header in the last call.
     fn fill(&self, room: Room, head: &Head, payload: &[u8]) -> io::Result<()> {
         let name = spill_name(room.record);
         let file = if room.fresh { self.folder.make_file(&name)? } else { self.folder.file(&name, true)? };
         let start = room.record.offset();
+        let (first, rest) = payload.split_at(payload.len().min(STRETCH));
         let written = || {
-            let mut at = start + HEAD_BYTES as u64;
             let mut checksum = crc32fast::Hasher::new();
-            for stretch in payload.chunks(STRETCH) {
+            checksum.update(first);
+            let mut at = start + (HEAD_BYTES + first.len()) as u64;
+            for stretch in rest.chunks(STRETCH) {
                 checksum.update(stretch);
                 file.write_all_at(stretch, at)?;
                 at += stretch.len() as u64;
             }
-            file.write_all_at(&head.encode(self.uuid, checksum.finalize()), start)
+            write_both_at(&file, &head.encode(self.uuid, checksum.finalize()), first, start)
         };
         written().inspect_err(|_| {
             // The space of what was written is given back; all other records lie before it.
@@ -233,18 +252,8 @@ impl Disk {
         })
     }
 
-    /// Opens the file of a record, checks that all of it is there and returns the checksum of its payload.
-    fn open_record(&self, record: Record, head: &Head) -> Result<(File, u32), DiskError> {
-        let file = self.folder.file(&spill_name(record), false).map_err(|e| self.unreadable(record, e))?;
-        let has = file.metadata().map_err(|e| self.unreadable(record, e))?.len();
-        let end = head.payload().and_then(|len| len.checked_add(record.offset() + HEAD_BYTES as u64));
-        if end.is_none_or(|end| end > has) {
-            return Err(self.damaged(record, format!("the file ends at byte {has}, inside of the record")));
-        }
-        let mut bytes = [0; HEAD_BYTES];
-        file.read_exact_at(&mut bytes, record.offset()).map_err(|e| self.unreadable(record, e))?;
-        let expected = head.check(self.uuid, &bytes).map_err(|what| self.damaged(record, what))?;
-        Ok((file, expected))
+    fn open_record(&self, record: Record) -> Result<File, DiskError> {
+        self.folder.file(&spill_name(record), false).map_err(|e| self.unreadable(record, e))
     }
 
     fn compare(&self, record: Record, expected: u32, found: u32) -> Result<(), DiskError> {
@@ -301,6 +310,26 @@ fn spill_name(record: Record) -> String {
 
 fn fallback_name(number: u64) -> String {
     format!("fallback-{number}")
+}
+
+/// Writes one after the other, as a rule in one call.
+fn write_both_at(file: &File, first: &[u8], second: &[u8], at: u64) -> io::Result<()> {
+    let done = retry_on_intr(|| pwritev(file, &[IoSlice::new(first), IoSlice::new(second)], at))?;
+    if let Some(rest) = first.get(done..) {
+        file.write_all_at(rest, at + done as u64)?;
+    }
+    let done = done.saturating_sub(first.len());
+    file.write_all_at(&second[done..], at + (first.len() + done) as u64)
+}
+
+/// Reads one after the other, as a rule in one call.
+fn read_both_at(file: &File, first: &mut [u8], second: &mut [u8], at: u64) -> io::Result<()> {
+    let done = retry_on_intr(|| preadv(file, &mut [IoSliceMut::new(first), IoSliceMut::new(second)], at))?;
+    if let Some(rest) = first.get_mut(done..) {
+        file.read_exact_at(rest, at + done as u64)?;
+    }
+    let done = done.saturating_sub(first.len());
+    file.read_exact_at(&mut second[done..], at + (first.len() + done) as u64)
 }
 
 /// Gives a new file all of its bytes: touching them can never fail for want of space.

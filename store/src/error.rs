@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::disk::DiskError;
 use crate::id::ObjectId;
 
 /// The result of a store operation.
@@ -70,6 +72,8 @@ pub(crate) enum ErrorKind {
     PermissionDenied { address: String, owner: u32, uid: u32 },
     #[error("address {0} is in use by a living store")]
     AddressInUse(String),
+    #[error("object {id} found no room on disk: {why}")]
+    OutOfDisk { id: ObjectId, why: String },
     #[error("{0}")]
     Disconnected(String),
     #[error("{0}")]
@@ -113,6 +117,8 @@ predicates! {
     is_not_sealed => ErrorKind::NotSealed(_),
     /// Says whether memory, the object table or the client table was full.
     is_store_full => ErrorKind::StoreFull(_) | ErrorKind::ClientsFull(_),
+    /// Says whether the disk was full when an object had to go there.
+    is_out_of_disk => ErrorKind::OutOfDisk { .. },
     /// Says whether the store belongs to another user.
     is_permission_denied => ErrorKind::PermissionDenied { .. },
     /// Says whether a living store has the address.
@@ -133,13 +139,28 @@ impl Error {
         false
     }
 
-    /// Says whether a disk was full; it takes spilling, which this version does not do.
-    pub fn is_out_of_disk(&self) -> bool {
-        false
-    }
-
     pub(crate) fn io(what: impl Into<String>, source: io::Error) -> Error {
         ErrorKind::Io { what: what.into(), source }.into()
+    }
+
+    /// Says why the folder for objects on disk cannot be used.
+    pub(crate) fn folder(base: &Path, error: DiskError) -> Error {
+        match error {
+            DiskError::Io { what, path, source } => Error::io(format!("could not {what} {}", path.display()), source),
+            other => Error::io(format!("the folder {} cannot be used", base.display()), io::Error::other(other)),
+        }
+    }
+
+    /// Says what the disk did to an object.
+    pub(crate) fn disk(id: ObjectId, error: DiskError) -> Error {
+        match error {
+            full if full.is_full() => ErrorKind::OutOfDisk { id, why: full.to_string() }.into(),
+            damaged if damaged.is_damaged() => ErrorKind::Corrupt(vec![format!("object {id}: {damaged}")]).into(),
+            DiskError::Io { what, path, source } => {
+                Error::io(format!("could not {what} {} for object {id}", path.display()), source)
+            }
+            other => ErrorKind::Corrupt(vec![format!("object {id}: {other}")]).into(),
+        }
     }
 
     pub(crate) fn invalid(what: impl Into<String>) -> Error {

@@ -38,19 +38,22 @@
 //! - ST-19: `nested` of every slot is the number of *linked* parents that list it; the counts change
 //!   only under the nested lock and are recounted from the parents when its owner died.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::AtomicBool;
+use std::sync::{OnceLock, PoisonError};
 
 use crate::alloc::{self, Alloc};
 use crate::arena::Arena;
 use crate::client::ClientKey;
+use crate::disk::{Disk, Record, Table};
 use crate::index;
 use crate::layout::{H_LEFT_NESTED, H_QUEUED, H_RECLAIMED};
 use crate::lock::{self, Guard, Lock};
 use crate::magazine::{self, Magazine};
+use crate::moves;
 use crate::place::Place;
 use crate::shared::Shared;
 use crate::slot::{self, Slot, SlotRef, State};
-use crate::sync::{AtomicU64, Ordering, fence};
+use crate::sync::{AtomicU64, Mutex, Ordering, fence};
 use crate::sys::futex;
 use crate::waits::{self, On};
 
@@ -60,7 +63,7 @@ pub(crate) const VIEW: u64 = 1 << 32;
 pub(crate) const HOLD: u64 = 1;
 
 /// How many process-local locks looks at counted objects are spread over.
-const STRIPES: usize = 64;
+const STRIPES: usize = if cfg!(loom) { 1 } else { 64 };
 
 /// What the handles of one client share in its process.
 #[derive(Debug)]
@@ -69,11 +72,37 @@ pub(crate) struct Looks {
     stripes: [Mutex<()>; STRIPES],
     /// Freed slots for the next creations.
     pub(crate) magazine: Magazine,
+    /// There will be no next creation: the client is detaching.
+    pub(crate) is_closing: AtomicBool,
+    /// The files of the store, if it has any.
+    disk: OnceLock<Disk>,
 }
 
 impl Default for Looks {
     fn default() -> Self {
-        Looks { stripes: [const { Mutex::new(()) }; STRIPES], magazine: Magazine::default() }
+        Looks { stripes: std::array::from_fn(|_| Mutex::new(())), magazine: Magazine::default(), is_closing: AtomicBool::new(false), disk: OnceLock::new() }
+    }
+}
+
+impl Looks {
+    /// Gives this client access to the store's files.
+    pub(crate) fn open_disk(&self, disk: Disk) {
+        let _ = self.disk.set(disk);
+    }
+
+    /// Returns the process-local lock of looks at an object.
+    pub(crate) fn stripe(&self, index: u32) -> &Mutex<()> {
+        &self.stripes[index as usize % STRIPES]
+    }
+
+    /// Returns the files of the store, if it spills or falls back.
+    pub(crate) fn disk(&self) -> Option<&Disk> {
+        self.disk.get()
+    }
+
+    /// Returns the table of spill files.
+    pub(crate) fn table<'a>(&self, shared: &'a Shared) -> Table<'a> {
+        Table::new(&shared.ctl, shared.layout.disk_at)
     }
 }
 
@@ -266,7 +295,7 @@ impl<'a> Actor<'a> {
 
     fn look_at_counted(&self, at: SlotRef, children: &mut Vec<SlotRef>) -> bool {
         let slot = self.slot(at);
-        let looks = &self.looks.stripes[at.index as usize % STRIPES];
+        let looks = self.looks.stripe(at.index);
         let guard = looks.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             let state = slot.state();
@@ -300,15 +329,16 @@ impl<'a> Actor<'a> {
 
     /// Says whether any word or parent counts the object (R2).
     pub(crate) fn is_held(&self, index: u32) -> bool {
-        self.any_word(index, |word| word != 0) || Slot::of(self.shared, index).nested().load(Ordering::SeqCst) != 0
+        self.any_word(index, |_, word| word != 0) || Slot::of(self.shared, index).nested().load(Ordering::SeqCst) != 0
     }
 
     /// Says whether anybody views the object: it must stay at its place.
     pub(crate) fn is_viewed(&self, index: u32) -> bool {
-        self.any_word(index, |word| word >= VIEW)
+        self.any_word(index, |_, word| word >= VIEW)
     }
 
-    fn any_word(&self, index: u32, wanted: impl Fn(u64) -> bool) -> bool {
+    /// Says whether a client's word of an object is such as `wanted` says.
+    pub(crate) fn any_word(&self, index: u32, wanted: impl Fn(usize, u64) -> bool) -> bool {
         let slot = Slot::of(self.shared, index);
         for set in 0..4 {
             let mut bits = slot.sharers(set).load(Ordering::SeqCst);
@@ -316,7 +346,7 @@ impl<'a> Actor<'a> {
                 let client = set * 64 + bits.trailing_zeros() as usize;
                 bits &= bits - 1;
                 let mine = client < self.shared.layout.clients;
-                if mine && wanted(self.word(client, index).load(Ordering::SeqCst)) {
+                if mine && wanted(client, self.word(client, index).load(Ordering::SeqCst)) {
                     return true;
                 }
             }
@@ -335,12 +365,33 @@ impl<'a> Actor<'a> {
             self.leave_linked(slot, state);
             return false;
         }
+        self.free_on_disk(slot, at, state);
         self.free(slot, at.index, state);
         waits::wake(self.shared, On::Space);
         if state.has(slot::NOTIFY) {
             self.notify();
         }
         true
+    }
+
+    /// Frees what a RECLAIMING object has on disk.
+    #[inline]
+    fn free_on_disk(&self, slot: Slot<'_>, at: SlotRef, state: State) {
+        let place = slot.place(state);
+        let (Some(Place::Record(_) | Place::File(_)), Some(disk)) = (place, self.looks.disk()) else { return };
+        let word = slot.place_word(state);
+        let old = word.load(Ordering::Acquire);
+        let take = || word.compare_exchange(old, 0, Ordering::SeqCst, Ordering::Relaxed).is_ok();
+        match place {
+            Some(Place::Record(record)) if let Some(record) = Record::from_word(record) => {
+                disk.release(self.looks.table(self.shared), record, &moves::head(slot, at), take);
+            }
+            Some(Place::File(number)) => {
+                disk.fallback_remove(number);
+                take();
+            }
+            _ => {}
+        }
     }
 
     /// Frees a RECLAIMING slot with its memory: into the magazine if it is small, else to the allocator.
@@ -357,9 +408,10 @@ impl<'a> Actor<'a> {
         let at = SlotRef { index, generation: cached.generation() };
         // While somebody queues for memory, all of it goes where they look.
         let queue = self.shared.ctl.u32(H_QUEUED).load(Ordering::Relaxed);
+        let keep = queue == 0 && !self.looks.is_closing.load(Ordering::Relaxed);
         match class {
-            Some(class) if queue == 0 && self.looks.magazine.put(class, at) => {}
-            Some(class) if queue == 0 => self.empty_magazine(class, at),
+            Some(class) if keep && self.looks.magazine.put(class, at) => {}
+            Some(class) if keep => self.empty_magazine(class, at),
             _ => alloc::leave(self.shared, self.me, at),
         }
     }

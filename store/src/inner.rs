@@ -15,8 +15,10 @@ use crate::id::ObjectId;
 use crate::index::{self, Refused};
 use crate::layout::{C_QUEUED, H_QUEUED};
 use crate::magazine::{self, Magazine};
+use crate::moves;
 use crate::object::{ObjectBuffer, ObjectView, Promise};
 use crate::options::{Lifetime, ObjectOptions};
+use crate::outlet;
 use crate::place::Place;
 use crate::reap;
 use crate::server::Server;
@@ -118,10 +120,7 @@ impl Inner {
     pub(crate) fn put(self: &Arc<Self>, id: ObjectId, data: &[u8], options: &ObjectOptions) -> Result<ObjectView> {
         self.usable()?;
         let at = self.prepare(id, data.len(), options)?;
-        let slot = self.slot(at);
-        if let Some(offset) = slot.place(slot.state()).and_then(Place::offset) {
-            self.arena.write(offset, data);
-        }
+        self.write(at, 0, data)?;
         let state = self.enter(at, id, data.len(), slot::SEALED)?;
         waits::sealed(&self.shared, [id]);
         ObjectView::of(self.clone(), at, id, state)
@@ -147,8 +146,26 @@ impl Inner {
             self.unreserve(at);
             return Err(error);
         }
-        self.fill_in(at, options);
+        if let Err(error) = self.fill_in(at, options) {
+            self.unreserve(at);
+            return Err(error);
+        }
         Ok(at)
+    }
+
+    /// Begins a creation anew in a slot that this client has RESERVED with its memory and one view unit (thaw.rs).
+    pub(crate) fn create_again(
+        self: &Arc<Self>,
+        at: SlotRef,
+        id: ObjectId,
+        len: usize,
+        meta_len: usize,
+    ) -> Result<ObjectBuffer> {
+        let slot = self.slot(at);
+        slot.describe(id, clock::coarse_ns(), self.pid, self.index());
+        slot.size(len, meta_len, 0);
+        let state = self.enter(at, id, len, slot::CREATING)?;
+        ObjectBuffer::of(self, at, id, state)
     }
 
     /// Reserves an id for a value that is not known yet.
@@ -166,7 +183,7 @@ impl Inner {
         self.with_memory(id, len, bytes, options, |alloc| alloc.furnish(at, bytes))?;
         self.slot(at).size(len, options.metadata.len(), options.children.len());
         self.commit(at, id, len, bytes)?;
-        self.fill_in(at, options);
+        self.fill_in(at, options)?;
         let slot = self.slot(at);
         let mut state = slot.state();
         while options.notify && state.state() == slot::CREATING && !slot.cas(state, state.with(slot::NOTIFY)) {
@@ -237,6 +254,16 @@ impl Inner {
     ) -> Result<SlotRef> {
         // A taken id must not wait for memory.
         self.refuse_existing(id)?;
+        if bytes > 0 && options.children.is_empty() && outlet::falls_back(&self.shared) {
+            let now = ObjectOptions { timeout: Some(Duration::ZERO), ..ObjectOptions::new() };
+            let taken = self.with_memory(id, len, bytes, &now, |alloc| alloc.reserve(self.me, bytes));
+            return match taken {
+                Err(full) if full.is_store_full() && bytes <= self.shared.layout.capacity => {
+                    self.reserve_file(id, len, bytes, flags, options)
+                }
+                taken => taken.map(|(at, _)| self.flagged(at, flags)),
+            };
+        }
         let (at, _) = self.with_memory(id, len, bytes, options, |alloc| {
             let taken = alloc.reserve(self.me, bytes)?;
             if let Some(class) = class {
@@ -248,11 +275,41 @@ impl Inner {
             }
             Ok(taken)
         })?;
+        Ok(self.flagged(at, flags))
+    }
+
+    /// Takes a slot whose memory is a file of its own.
+    fn reserve_file(
+        &self,
+        id: ObjectId,
+        len: usize,
+        bytes: usize,
+        flags: u64,
+        options: &ObjectOptions,
+    ) -> Result<SlotRef> {
+        let (at, _) = self.with_memory(id, len, 0, options, |alloc| alloc.reserve(self.me, 0))?;
+        let Some(disk) = self.looks.disk() else { return Ok(at) };
+        let number = self.looks.table(&self.shared).next_fallback();
+        let slot = self.slot(at);
+        // The number stands in the slot before there is a file: whoever frees the slot removes it.
+        slot.place_word(slot.state()).store(Place::File(number).to_word(), Ordering::Release);
+        match disk.fallback_create(number, bytes) {
+            Ok(_) => Ok(self.flagged(at, flags)),
+            Err(error) => {
+                self.describe(at, id);
+                self.unreserve(at);
+                Err(Error::disk(id, error))
+            }
+        }
+    }
+
+    /// Gives a RESERVED slot its flags.
+    fn flagged(&self, at: SlotRef, flags: u64) -> SlotRef {
         if flags != 0 {
             let slot = self.slot(at);
             slot.store(slot.state().with(flags));
         }
-        Ok(at)
+        at
     }
 
     /// Calls `take` under the allocator's lock until it succeeds, waiting for memory to come back.
@@ -312,21 +369,38 @@ impl Inner {
     }
 
     /// Writes metadata and the list of children behind the data, and counts the children.
-    fn fill_in(&self, at: SlotRef, options: &ObjectOptions) {
+    fn fill_in(&self, at: SlotRef, options: &ObjectOptions) -> Result<()> {
         if options.metadata.is_empty() && options.children.is_empty() {
-            return;
+            return Ok(());
         }
-        let slot = self.slot(at);
-        let Some(offset) = slot.place(slot.state()).and_then(Place::offset) else { return };
-        let tail = offset + slot.len().next_multiple_of(8);
+        let tail = self.slot(at).len().next_multiple_of(8);
         let children: Vec<SlotRef> = options.children.iter().map(|hold| hold.slot()).collect();
         let mut bytes = options.metadata.clone();
         bytes.resize(bytes.len().next_multiple_of(8), 0);
         bytes.extend(children.iter().flat_map(|child| child.to_word().to_le_bytes()));
-        self.arena.write(tail, &bytes);
+        self.write(at, tail, &bytes)?;
         if !children.is_empty() {
             self.actor().link(at, &children);
         }
+        Ok(())
+    }
+
+    /// Writes bytes of an object that is being created.
+    #[inline]
+    fn write(&self, at: SlotRef, from: usize, bytes: &[u8]) -> Result<()> {
+        let slot = self.slot(at);
+        match (slot.place(slot.state()), self.looks.disk()) {
+            (Some(Place::File(number)), Some(disk)) => {
+                let mapping = disk.fallback_map(number, moves::payload(slot), true);
+                mapping.map_err(|e| Error::disk(slot.id(), e))?.write(from, bytes);
+            }
+            (place, _) => {
+                if let Some(offset) = place.and_then(Place::offset) {
+                    self.arena.write(offset + from, bytes);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Puts a described slot into the index as CREATING or SEALED.

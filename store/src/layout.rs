@@ -14,7 +14,7 @@
 //!  1024  place of the object that is being moved            1032  its slot {generation:32 | slot + 1:32}
 //!  1088  creations that queue for memory (u32)              1152  next ticket of that queue
 //!  1216  clock of least recent use                          1280  freed slots left to the allocator's next owner
-//!  1344  objects left to the nested lock's next owner
+//!  1344  objects left to the nested lock's next owner   2048  folder for objects on disk (outlet.rs)
 //!
 //!   client record (256 bytes)
 //!     0  word {generation:32 | state:8}       8  pid (u32)
@@ -34,7 +34,7 @@
 //!
 //!   queue of creations: 64 bytes a request (queue.rs)
 //!   holds: one word per client and slot, {views:32 | holds:32}
-//!   chunks: the allocator's header, then one bit per 2 MiB of arena that has been committed
+//!   chunks: the allocator's header, then one bit per 2 MiB of the arena's file that has been committed
 //!   pages: 64 bytes per 16 KiB page of the arena (alloc.rs)
 //!   rings: a 256-byte header and RING_BYTES of data each (ring.rs)
 //! ```
@@ -74,18 +74,19 @@ pub(crate) const H_TICKET: usize = 1152;
 pub(crate) const H_LRU: usize = 1216;
 pub(crate) const H_LEFT_FREE: usize = 1280;
 pub(crate) const H_LEFT_NESTED: usize = 1344;
+pub(crate) const H_DIR: usize = 2048;
 
 /// A lock has a line of its own.
 pub(crate) const LOCK_BYTES: usize = 64;
 /// How many shards the index is locked in.
-pub(crate) const SHARDS: usize = 64;
+pub(crate) const SHARDS: usize = if cfg!(loom) { 1 } else { 64 };
 /// The locks of the allocator, of nested references, of reaping and of moving stand before the shards.
 pub(crate) const LOCKS: usize = SHARDS + 4;
 /// How many creations can queue for memory at once.
 pub(crate) const QUEUE_CELLS: usize = 1024;
 pub(crate) const QUEUE_BYTES: usize = 64;
 /// How many words waiters are hashed on.
-pub(crate) const WAIT_WORDS: usize = 1024;
+pub(crate) const WAIT_WORDS: usize = if cfg!(loom) { 2 } else { 1024 };
 pub(crate) const WAIT_BYTES: usize = 64;
 
 pub(crate) const CLIENT_BYTES: usize = 256;
@@ -149,6 +150,7 @@ pub(crate) struct Layout {
     pub(crate) pages_at: usize,
     pub(crate) rings_at: usize,
     pub(crate) queue_at: usize,
+    pub(crate) disk_at: usize,
     pub(crate) len: usize,
 }
 
@@ -172,10 +174,11 @@ impl Layout {
         let buckets_at = section(buckets * BUCKET_BYTES)?;
         let slots_at = section(slots * SLOT_BYTES)?;
         let holds_at = section(clients.checked_mul(slots)?.checked_mul(8)?)?;
-        let alloc_at = section(ALLOC_HEADER_BYTES + (pages * PAGE).div_ceil(CHUNK).div_ceil(64) * 8)?;
+        let alloc_at = section(ALLOC_HEADER_BYTES + (2 * pages.checked_mul(PAGE)? + CHUNK).div_ceil(CHUNK).div_ceil(64) * 8)?;
         let pages_at = section(pages.checked_mul(PAGE_DESC_BYTES)?)?;
         let rings_at = section(rings * (RING_HEADER_BYTES + RING_BYTES))?;
         let queue_at = section(QUEUE_CELLS * QUEUE_BYTES)?;
+        let disk_at = section(crate::disk::SECTION_BYTES)?;
         Some(Layout {
             slots,
             clients,
@@ -193,8 +196,25 @@ impl Layout {
             pages_at,
             rings_at,
             queue_at,
+            disk_at,
             len: at,
         })
+    }
+
+    /// Returns the first page of the scratch, which shares no chunk with the arena proper (compact.rs).
+    pub(crate) fn scratch(&self) -> usize {
+        self.pages.next_multiple_of(CHUNK / PAGE)
+    }
+
+    /// Returns how many pages a place can name: the arena and as much scratch.
+    #[inline]
+    pub(crate) fn places(&self) -> usize {
+        self.scratch() + self.pages
+    }
+
+    /// Returns how long the arena's file is; the scratch has no memory most of the time.
+    pub(crate) fn arena_len(&self) -> usize {
+        self.places() * PAGE
     }
 
     /// Writes the header of a fresh segment; `ready` last.
@@ -328,6 +348,7 @@ pub(crate) const fn hash() -> u64 {
         H_LRU,
         H_LEFT_FREE,
         H_LEFT_NESTED,
+        H_DIR,
         LOCK_BYTES,
         SHARDS,
         LOCKS,
@@ -370,6 +391,7 @@ pub(crate) const fn hash() -> u64 {
     ];
     let hash = fold(0xcbf2_9ce4_8422_2325, FACTS);
     let hash = fold(hash, crate::alloc::LAYOUT);
+    let hash = fold(hash, crate::disk::LAYOUT);
     fold(hash, crate::ring::LAYOUT)
 }
 

@@ -62,8 +62,10 @@ mod arena;
 mod array;
 mod attach;
 mod bell;
+mod borrow;
 mod check;
 mod client;
+mod compact;
 mod copy;
 #[allow(unsafe_code, reason = "the mapping of the shared words")]
 mod ctl;
@@ -79,13 +81,18 @@ mod inner;
 mod layout;
 mod lock;
 mod magazine;
+mod moves;
 #[allow(unsafe_code, reason = "slices of sealed and of owned memory")]
 mod object;
 mod options;
+mod outlet;
 mod place;
+#[cfg(all(test, loom))]
+mod proof;
 mod reap;
 mod report;
 mod ring;
+mod room;
 #[allow(unsafe_code, reason = "owns the handle of a foreign crate")]
 mod segment;
 mod server;
@@ -95,18 +102,23 @@ mod store;
 mod sync;
 #[allow(unsafe_code, reason = "system calls")]
 mod sys;
+mod thaw;
 pub mod transfer;
 mod waits;
 
 pub use array::{Array, ArrayMut};
 pub use bell::{Bell, Role};
+#[cfg(feature = "arrow")]
+pub use borrow::arrow;
+#[cfg(feature = "rkyv")]
+pub use borrow::rkyv;
 pub use check::CheckReport;
 pub use client::ClientKey;
 pub use current::{current, set_current};
 pub use error::{Error, Result};
 pub use id::{ObjectId, ParseObjectIdError};
 pub use object::{HoldState, ObjectBuffer, ObjectHold, ObjectView, Promise};
-pub use options::{Lifetime, ObjectOptions, Segment, StoreOptions};
+pub use options::{Eviction, Lifetime, ObjectOptions, Segment, StoreOptions};
 pub use report::{Holder, ObjectInfo, ObjectState, StoreStats};
 pub use ring::{MAX_FRAME, Mailbox, RingError, RingSender, SendError};
 pub use store::{Deleted, Store};

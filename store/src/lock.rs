@@ -21,16 +21,16 @@ use std::time::Duration;
 
 use crate::client::{self, ClientKey};
 use crate::shared::Shared;
-use crate::sync::{AtomicU32, Ordering};
+use crate::sync::{AtomicU32, Ordering, spin_loop};
 use crate::sys::futex;
 
 const WAITERS: u32 = 1 << 31;
 const INDEX_BITS: u32 = 10;
 const GENERATION: u32 = (1 << 21) - 1;
-const SPINS: u32 = 200;
+const SPINS: u32 = if cfg!(loom) { 1 } else { 200 };
 const SLICE: Duration = Duration::from_millis(20);
 /// How often [`try_acquire`] looks: some microseconds, longer than any section but the large ones.
-const TRIES: u32 = 1_000;
+const TRIES: u32 = if cfg!(loom) { 2 } else { 1_000 };
 
 /// Which lock of the segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,7 +127,7 @@ pub(crate) fn try_acquire(shared: &Shared, lock: Lock, me: ClientKey) -> Option<
         if now == 0 && word.compare_exchange(0, mine, Ordering::Acquire, Ordering::Relaxed).is_ok() {
             return Some(Guard { word, mine, must_repair: false });
         }
-        std::hint::spin_loop();
+        spin_loop();
     }
     None
 }
@@ -160,7 +160,7 @@ pub(crate) fn all() -> impl Iterator<Item = Lock> {
 #[cold]
 fn acquire_slow<'a>(shared: &Shared, word: &'a AtomicU32, mine: u32) -> Guard<'a> {
     for _ in 0..SPINS {
-        std::hint::spin_loop();
+        spin_loop();
         if word.load(Ordering::Relaxed) == 0
             && word.compare_exchange(0, mine, Ordering::Acquire, Ordering::Relaxed).is_ok()
         {

@@ -14,13 +14,17 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use crate::disk::{Mapped, Mapping, Record};
 use crate::error::{Error, ErrorKind, Result};
 use crate::holds::{Adopted, HOLD, VIEW};
 use crate::id::ObjectId;
 use crate::inner::Inner;
+use crate::moves::{self, Mover};
 use crate::options::ObjectOptions;
 use crate::place::Place;
 use crate::slot::{self, SlotRef, State};
+use crate::store::Store;
+use crate::thaw;
 use crate::waits::{self, On};
 
 /// One unit of a client's hold word, shared by all clones of a handle.
@@ -43,8 +47,8 @@ struct Last {
 
 impl Drop for Last {
     fn drop(&mut self) {
-        // A forked child's copy of the handle stands for nothing.
-        if !self.inner.is_foreign() {
+        // A forked child's copy of the handle stands for nothing, and neither does one whose unit was passed on.
+        if self.size != 0 && !self.inner.is_foreign() {
             self.inner.actor().drop_unit(self.at.index, self.size);
         }
     }
@@ -68,8 +72,25 @@ impl Clone for Unit {
 impl Drop for Unit {
     #[inline]
     fn drop(&mut self) {
-        if self.clones.get().is_none() && !self.inner.is_foreign() {
+        if self.size != 0 && self.clones.get().is_none() && !self.inner.is_foreign() {
             self.inner.actor().drop_unit(self.at.index, self.size);
+        }
+    }
+}
+
+/// Bytes of an object that are not in the arena.
+enum Outside {
+    /// A record on disk, read in place.
+    Record(Mapped),
+    /// A file of the object's own.
+    File(Mapping),
+}
+
+impl Outside {
+    fn start(&self) -> *const u8 {
+        match self {
+            Outside::Record(mapped) => mapped.as_ptr(),
+            Outside::File(mapping) => mapping.as_ptr(),
         }
     }
 }
@@ -83,6 +104,8 @@ pub struct ObjectView {
     data: *const u8,
     len: usize,
     meta_len: usize,
+    /// Keeps the mapping if the bytes are not in the arena.
+    outside: Option<Arc<Outside>>,
 }
 
 // SAFETY: a view only reads sealed bytes, which no process writes (ST-9); the unit is Send and Sync.
@@ -95,16 +118,63 @@ impl ObjectView {
     #[inline]
     pub(crate) fn of(inner: Arc<Inner>, at: SlotRef, id: ObjectId, state: State) -> Result<ObjectView> {
         let unit = Unit::new(inner, at, id, VIEW);
-        let inner = &*unit.inner;
-        let slot = inner.slot(at);
+        let slot = unit.inner.slot(at);
         let (len, meta_len) = (slot.len(), slot.meta_len());
+        let Some(offset) = slot.place(state).and_then(Place::offset) else { return Self::of_outside(unit, state) };
         let whole = len.checked_next_multiple_of(8).and_then(|padded| padded.checked_add(meta_len));
-        let offset = slot.place(state).and_then(Place::offset);
-        let data = offset.zip(whole).and_then(|(offset, whole)| inner.arena.sealed(offset, whole));
-        match data {
-            Some(data) => Ok(ObjectView { unit, data, len, meta_len }),
-            None => Err(outside(id, slot.place(state), len)),
+        match whole.and_then(|whole| unit.inner.arena.sealed(offset, whole)) {
+            Some(data) => Ok(ObjectView { unit, data, len, meta_len, outside: None }),
+            None => Err(misplaced(id, slot.place(state), len)),
         }
+    }
+
+    /// Views an object that is not in the arena: brought back from disk if there is memory, else in its file.
+    #[cold]
+    fn of_outside(unit: Unit, state: State) -> Result<ObjectView> {
+        let spilled = matches!(unit.inner.slot(unit.at).place(state), Some(Place::Record(_)));
+        let unit = if spilled { Self::bring_back(unit) } else { unit };
+        // While the unit stands nobody moves it.
+        let Unit { inner, at, id, .. } = &unit;
+        let slot = inner.slot(*at);
+        let (len, meta_len) = (slot.len(), slot.meta_len());
+        let place = slot.place(slot.state());
+        let disk = || inner.looks.disk().ok_or_else(|| misplaced(*id, place, len));
+        let outside = match place {
+            Some(Place::Record(word)) => {
+                let record = Record::from_word(word).ok_or_else(|| misplaced(*id, place, len))?;
+                Outside::Record(disk()?.map(record, &moves::head(slot, *at)).map_err(|e| Error::disk(*id, e))?)
+            }
+            Some(Place::File(number)) => {
+                let mapping = disk()?.fallback_map(number, moves::payload(slot), false);
+                Outside::File(mapping.map_err(|e| Error::disk(*id, e))?)
+            }
+            place => {
+                let offset = place.and_then(Place::offset);
+                let data = offset.and_then(|offset| inner.arena.sealed(offset, moves::payload(slot)));
+                let data = data.ok_or_else(|| misplaced(*id, place, len))?;
+                return Ok(ObjectView { unit, data, len, meta_len, outside: None });
+            }
+        };
+        let data = outside.start();
+        Ok(ObjectView { unit, data, len, meta_len, outside: Some(Arc::new(outside)) })
+    }
+
+    /// Moves an object from disk to memory if that needs neither waiting nor the room of others.
+    ///
+    /// A view would pin it where it is, so the unit is given up for a hold meanwhile.
+    fn bring_back(unit: Unit) -> Unit {
+        let (inner, at, id) = (unit.inner.clone(), unit.at, unit.id);
+        let actor = inner.actor();
+        actor.take_more(at, HOLD);
+        drop(unit);
+        if let Some(mover) = Mover::try_lock(actor) {
+            // What is wrong with the record shows when it is read in place.
+            let _ = mover.restore(at);
+        }
+        actor.take_more(at, VIEW);
+        actor.confirm(at, false);
+        actor.drop_unit(at.index, HOLD);
+        Unit::new(inner, at, id, VIEW)
     }
 
     /// Returns the object's id.
@@ -121,6 +191,26 @@ impl ObjectView {
         // SAFETY: `of` checked that data, padding and metadata lie in the mapping; sealed bytes do
         // not change (ST-9) and stay while the unit lives (ST-17).
         unsafe { std::slice::from_raw_parts(start, self.meta_len) }
+    }
+
+    /// Makes a counted object writable in place, under a new id, if nothing but this view holds it; else gives it back.
+    pub(crate) fn thaw(mut self) -> Result<Result<ObjectBuffer>, ObjectView> {
+        let last = self.unit.clones.get_mut().map(Arc::get_mut);
+        if matches!(last, Some(None)) || self.outside.is_some() || self.unit.inner.is_foreign() {
+            return Err(self);
+        }
+        let Some(thawed) = thaw::thaw(&self.unit.inner, self.unit.at) else { return Err(self) };
+        // The unit is the creation's now.
+        self.unit.size = 0;
+        if let Some(last) = self.unit.clones.get_mut().and_then(Arc::get_mut) {
+            last.size = 0;
+        }
+        Ok(thawed)
+    }
+
+    /// Returns the client that the view belongs to.
+    pub(crate) fn store(&self) -> Store {
+        Store::of(self.unit.inner.clone())
     }
 
     /// Keeps the object existing without pinning it.
@@ -269,6 +359,8 @@ pub struct ObjectBuffer {
     draft: Draft,
     data: *mut u8,
     len: usize,
+    /// Keeps the mapping if the memory is a file of the object's own.
+    file: Option<Arc<Outside>>,
 }
 
 // SAFETY: the buffer is the only writer of its bytes, like a `Box<[u8]>`.
@@ -282,10 +374,15 @@ impl ObjectBuffer {
         let draft = Draft { inner: inner.clone(), at, id, armed: true };
         let slot = inner.slot(at);
         let len = slot.len();
-        let offset = slot.place(state).and_then(Place::offset);
-        let data = offset.and_then(|offset| inner.arena.writable(offset, len));
-        let data = data.ok_or_else(|| outside(id, slot.place(state), len))?;
-        Ok(ObjectBuffer { draft, data, len })
+        let place = slot.place(state);
+        if let (Some(Place::File(number)), Some(disk)) = (place, inner.looks.disk()) {
+            let mapping = disk.fallback_map(number, moves::payload(slot), true).map_err(|e| Error::disk(id, e))?;
+            let data = mapping.as_mut_ptr().ok_or_else(|| misplaced(id, place, len))?;
+            return Ok(ObjectBuffer { draft, data, len, file: Some(Arc::new(Outside::File(mapping))) });
+        }
+        let data = place.and_then(Place::offset).and_then(|offset| inner.arena.writable(offset, len));
+        let data = data.ok_or_else(|| misplaced(id, place, len))?;
+        Ok(ObjectBuffer { draft, data, len, file: None })
     }
 
     /// Returns the object's id.
@@ -404,6 +501,6 @@ impl Promise {
 }
 
 #[cold]
-fn outside(id: ObjectId, place: Option<Place>, len: usize) -> Error {
+fn misplaced(id: ObjectId, place: Option<Place>, len: usize) -> Error {
     ErrorKind::Corrupt(vec![format!("object {id} lies at {place:?} with {len} bytes, outside of the arena")]).into()
 }

@@ -1,5 +1,6 @@
 //! What a store and an object can be asked to be.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::object::ObjectHold;
@@ -16,6 +17,17 @@ pub enum Segment {
     Named(String),
 }
 
+/// Which objects may go to make room for new ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Eviction {
+    /// None: a sealed object stays until it is deleted or, if it is counted, released.
+    #[default]
+    Never,
+    /// The least recently used of those that stay until they are deleted, if nobody views or holds them and no
+    /// other object contains them. A view that is made is a use.
+    LeastRecentlyUsed,
+}
+
 /// Describes a store that is to be created.
 #[derive(Debug, Clone)]
 pub struct StoreOptions {
@@ -26,6 +38,9 @@ pub struct StoreOptions {
     pub(crate) max_objects: Option<usize>,
     pub(crate) max_clients: usize,
     pub(crate) prefault: usize,
+    pub(crate) eviction: Eviction,
+    pub(crate) spill_dir: Option<PathBuf>,
+    pub(crate) fallback: bool,
 }
 
 impl StoreOptions {
@@ -39,6 +54,9 @@ impl StoreOptions {
             max_objects: None,
             max_clients: 256,
             prefault: 0,
+            eviction: Eviction::Never,
+            spill_dir: None,
+            fallback: false,
         }
     }
 
@@ -75,6 +93,24 @@ impl StoreOptions {
     /// Commits and maps this many bytes ahead of use (default 0).
     pub fn prefault(mut self, bytes: usize) -> Self {
         self.prefault = bytes;
+        self
+    }
+
+    /// Chooses whether objects go to make room for new ones (default: never); all clients obey.
+    pub fn eviction(mut self, eviction: Eviction) -> Self {
+        self.eviction = eviction;
+        self
+    }
+
+    /// Chooses a folder for objects that do not fit into memory (default: none, they stay there).
+    pub fn spill_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.spill_dir = Some(dir.into());
+        self
+    }
+
+    /// Allows creations that find no room to use a file instead of memory (default: not allowed).
+    pub fn fallback(mut self, allowed: bool) -> Self {
+        self.fallback = allowed;
         self
     }
 }

@@ -45,7 +45,7 @@ impl Place {
         }
     }
 
-    /// Takes a word apart; `None` if it describes nothing inside an arena of `total_pages`.
+    /// Takes a word apart; `None` if it describes nothing inside a file of `total_pages`.
     #[inline]
     pub(crate) fn from_word(word: u64, total_pages: usize) -> Option<Place> {
         match word >> 62 {

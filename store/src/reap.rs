@@ -29,6 +29,7 @@ use crate::holds::Actor;
 use crate::index;
 use crate::layout::C_WORD;
 use crate::lock::{self, Lock};
+use crate::moves::Mover;
 use crate::ring;
 use crate::slot::{self, Slot, SlotRef, State};
 use crate::sync::Ordering;
@@ -96,6 +97,8 @@ fn finish(actor: &Actor<'_>, dead: ClientKey) {
 
 /// Ends a living client whose handles are all gone: there is nothing left but its record and rings.
 pub(crate) fn detach(actor: &Actor<'_>, me: ClientKey) {
+    // What it frees from now on goes to the allocator.
+    actor.looks.is_closing.store(true, Ordering::Relaxed);
     reap(actor, me);
 }
 
@@ -105,8 +108,9 @@ fn recover_locks(actor: &Actor<'_>, dead: ClientKey) {
         match lock {
             Lock::Alloc => drop(Alloc::with(actor.shared, actor.me, guard)),
             Lock::Nested => actor.recount(),
+            Lock::Move => drop(Mover::with(*actor, guard)),
             // A shard's lock protects nothing but the moment of insertion; the reaper's is the caller's own.
-            Lock::Shard(_) | Lock::Reap | Lock::Move => {}
+            Lock::Shard(_) | Lock::Reap => {}
         }
     }
 }

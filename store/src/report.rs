@@ -7,6 +7,8 @@ use crate::client;
 use crate::id::ObjectId;
 use crate::index;
 use crate::inner::Inner;
+use crate::moves;
+use crate::place::Place;
 use crate::slot::{self, Slot};
 use crate::sys::{clock, memory};
 
@@ -91,6 +93,7 @@ fn describe(inner: &Inner, index: u32) -> Option<ObjectInfo> {
     let state = match before.state() {
         slot::CREATING => ObjectState::Created,
         slot::CONDEMNED if before.has(slot::DELETED) => ObjectState::Deleted,
+        _ if before.is_sealed() && matches!(slot.place(before), Some(Place::Record(_))) => ObjectState::Spilled,
         _ if before.is_sealed() => ObjectState::Sealed,
         _ => return None,
     };
@@ -130,11 +133,20 @@ pub(crate) fn stats(inner: &Inner) -> StoreStats {
         return StoreStats::default();
     }
     let attached = || (0..shared.layout.clients).filter(|&c| client::state(client::load(shared, c)) == client::ALIVE);
-    let (mut objects, mut unsealed) = (0, 0);
+    let mut stats = StoreStats::default();
     for index in 0..alloc::slots_ever(shared) {
-        let state = Slot::of(shared, index).state();
-        objects += u64::from(state.is_object());
-        unsealed += u64::from(state.state() == slot::CREATING);
+        let slot = Slot::of(shared, index);
+        let state = slot.state();
+        stats.objects += u64::from(state.is_object());
+        stats.unsealed_objects += u64::from(state.state() == slot::CREATING);
+        match slot.place(state).filter(|_| state.is_object()) {
+            Some(Place::Record(_)) => {
+                stats.spilled_objects += 1;
+                stats.spilled_bytes += moves::payload(slot) as u64;
+            }
+            Some(Place::File(_)) => stats.fallback_bytes += moves::payload(slot) as u64,
+            _ => {}
+        }
     }
     let mut alloc = Alloc::lock(shared, inner.me);
     let largest = alloc.largest_free() as u64;
@@ -147,10 +159,8 @@ pub(crate) fn stats(inner: &Inner) -> StoreStats {
         free_bytes: capacity.saturating_sub(used),
         largest_free_bytes: largest,
         committed_bytes: memory::committed(inner.arena.file()),
-        objects,
-        unsealed_objects: unsealed,
         clients: attached().count() as u64,
         queued_creates: attached().map(|c| u64::from(client::queued(shared, c))).sum(),
-        ..StoreStats::default()
+        ..stats
     }
 }

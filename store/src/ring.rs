@@ -103,6 +103,8 @@
 //! over it.
 
 mod mailbox;
+#[cfg(all(test, loom))]
+mod proof;
 mod record;
 mod sender;
 

@@ -214,8 +214,9 @@ impl Guests {
                     Err(_) => {}
                 }
             }
-            // Whoever detaches gives its record up first; a connection that just breaks says nothing about the process.
-            Some(Guest::Client { key, .. }) if client::is_attached(&self.host.shared, key) => {}
+            // Whoever detaches has given its record up before; a connection that just breaks says nothing about the
+            // process, which may have died while it was detaching.
+            Some(Guest::Client { key, .. }) if client::is_recorded(&self.host.shared, key) => {}
             Some(Guest::Client { key, .. }) => {
                 self.guests.retain(|_, guest| !matches!(guest, Guest::Process { key: other, .. } if *other == key));
             }

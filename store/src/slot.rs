@@ -258,7 +258,7 @@ impl<'a> Slot<'a> {
     /// Reads the object's place; `None` if the word is none.
     #[inline]
     pub(crate) fn place(&self, state: State) -> Option<Place> {
-        Place::from_word(self.place_word(state).load(Ordering::Acquire), self.shared.layout.pages)
+        Place::from_word(self.place_word(state).load(Ordering::Acquire), self.shared.layout.places())
     }
 
     /// When the object was last used, in the clock of least recent use (evict.rs).

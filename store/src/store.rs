@@ -338,6 +338,21 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Wraps a client that is attached already.
+    pub(crate) fn of(inner: Arc<Inner>) -> Store {
+        Store { inner }
+    }
+}
+
+#[cfg(test)]
+impl Store {
+    /// Returns the client behind the handle.
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.inner
+    }
+}
+
 /// For the layers above: processes, rings and bells.
 impl Store {
     /// Undoes everything that a dead client left, if its process is gone; otherwise does nothing.

@@ -29,7 +29,7 @@ pub(crate) use std::sync::atomic::Ordering;
 
 #[allow(unused_imports, reason = "what protocols may use")]
 #[cfg(loom)]
-pub(crate) use model::{AtomicU32, AtomicU64, Mutex, fence, spin_loop, timeouts};
+pub(crate) use model::{AtomicU32, AtomicU64, Mutex, fence, futex, mortal, spin_loop, timeouts};
 #[allow(unused_imports, reason = "what protocols may use")]
 #[cfg(not(loom))]
 pub(crate) use {

@@ -5,8 +5,12 @@
 
 pub(crate) mod clock;
 pub(crate) mod fork;
+#[cfg(not(loom))]
 pub(crate) mod futex;
 pub(crate) mod memory;
 pub(crate) mod process;
 pub(crate) mod random;
 pub(crate) mod socket;
+
+#[cfg(loom)]
+pub(crate) use crate::sync::futex;

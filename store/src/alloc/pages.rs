@@ -44,7 +44,7 @@ impl Alloc<'_> {
         self.set(A_FREE_PAGES, self.get(A_FREE_PAGES) + pages);
     }
 
-    fn unlink_run(&mut self, page: usize) -> usize {
+    pub(super) fn unlink_run(&mut self, page: usize) -> usize {
         let pages = self.page_get(page, P_LEN);
         let (next, prev) = (self.page_get(page, P_NEXT), self.page_get(page, P_PREV));
         match prev {
@@ -85,9 +85,14 @@ impl Alloc<'_> {
         if rest > 0 {
             self.link_run(if pages >= LONG { found } else { found + pages }, rest);
         }
+        self.own_run(page, pages);
+        Some(page)
+    }
+
+    /// Describes a run that is in use.
+    pub(super) fn own_run(&mut self, page: usize, pages: usize) {
         self.page_set(page, P_KIND, USED_HEAD);
         self.page_set(page, P_LEN, pages);
-        Some(page)
     }
 
     /// Gives a run back and merges it with free neighbours.

@@ -152,9 +152,9 @@ fn read(alloc: &Alloc<'_>) -> (Truth, Vec<String>) {
         truth.used_slots += 1;
         let word = slot.place_word(state).load(Ordering::Acquire);
         arrived |= word == moved_to;
-        match Place::from_word(word, shared.layout.pages) {
+        match Place::from_word(word, shared.layout.places()) {
             None => broken.push(format!("ST-13: slot {index} has the place {word:#x}, which is not in the arena")),
-            Some(place) if !truth.own(place) => {
+            Some(place) if !truth.own(place, shared.layout.pages) => {
                 broken.push(format!("ST-13: the place {place:?} of slot {index} overlaps another"));
             }
             Some(_) => {}
@@ -162,8 +162,8 @@ fn read(alloc: &Alloc<'_>) -> (Truth, Vec<String>) {
     }
     // The place that an object is on its way to is nobody's yet.
     if !arrived
-        && let Some(place) = Place::from_word(moved_to, shared.layout.pages)
-        && !truth.own(place)
+        && let Some(place) = Place::from_word(moved_to, shared.layout.places())
+        && !truth.own(place, shared.layout.pages)
     {
         broken.push(format!("ST-13: the place {place:?}, which an object is moved to, overlaps another"));
     }
@@ -172,9 +172,11 @@ fn read(alloc: &Alloc<'_>) -> (Truth, Vec<String>) {
 
 impl Truth {
     /// Adds a place; false if it overlaps one that is there.
-    fn own(&mut self, place: Place) -> bool {
+    fn own(&mut self, place: Place, pages_of_the_arena: usize) -> bool {
         let free = match place {
             Place::None | Place::Record(_) | Place::File(_) => true,
+            // The scratch is nobody's memory.
+            Place::Run { page, .. } | Place::Cell { page, .. } if page >= pages_of_the_arena => return true,
             Place::Run { page, pages } => {
                 let free = !overlaps(&self.owned, page, pages);
                 if free {

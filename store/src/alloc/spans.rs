@@ -30,7 +30,7 @@ impl Alloc<'_> {
         self.set(Self::span_head(class), page + 1);
     }
 
-    fn unlink_span(&mut self, class: usize, page: usize) {
+    pub(super) fn unlink_span(&mut self, class: usize, page: usize) {
         let (next, prev) = (self.page_get(page, P_NEXT), self.page_get(page, P_PREV));
         match prev {
             0 => self.set(Self::span_head(class), next),
@@ -47,13 +47,24 @@ impl Alloc<'_> {
         for (i, word) in bits.into_iter().enumerate() {
             self.page_set(page, P_BITS + 8 * i, word as usize);
         }
-        if self.used_cells(page) < cells(class) {
+        if !self.is_full(class, page) {
             self.link_span(class, page);
         }
     }
 
     pub(super) fn bits(&self, page: usize) -> [u64; 4] {
         [0, 1, 2, 3].map(|i| self.page_get(page, P_BITS + 8 * i) as u64)
+    }
+
+    /// Says whether a page starts a span of a class that has free cells.
+    pub(super) fn is_span(&self, class: usize, page: usize) -> bool {
+        page < self.shared.layout.pages
+            && self.page_get(page, P_KIND) == SPAN_HEAD | class << 8
+            && !self.is_full(class, page)
+    }
+
+    pub(super) fn is_full(&self, class: usize, page: usize) -> bool {
+        self.used_cells(page) == cells(class)
     }
 
     fn used_cells(&self, page: usize) -> usize {
@@ -83,7 +94,7 @@ impl Alloc<'_> {
             return None;
         }
         self.page_set(page, P_BITS + 8 * word, (bits[word] | 1 << bit) as usize);
-        if self.used_cells(page) == cells(class) {
+        if self.is_full(class, page) {
             self.unlink_span(class, page);
         }
         Some((page, cell))
@@ -91,7 +102,7 @@ impl Alloc<'_> {
 
     /// Gives a cell back; a span that is empty goes unless it is the last of its class with free cells.
     pub(super) fn give_cell(&mut self, class: usize, page: usize, cell: usize) {
-        let was_full = self.used_cells(page) == cells(class);
+        let was_full = self.is_full(class, page);
         let at = P_BITS + 8 * (cell / 64);
         self.page_set(page, at, self.page_get(page, at) & !(1 << (cell % 64)));
         if was_full {
@@ -105,7 +116,7 @@ impl Alloc<'_> {
     }
 
     /// Gives the pages of all empty spans back; says whether there were any.
-    pub(super) fn release_empty_spans(&mut self) -> bool {
+    pub(crate) fn release_empty_spans(&mut self) -> bool {
         let mut any = false;
         for class in 0..CLASSES.len() {
             let mut at = self.get(Self::span_head(class));

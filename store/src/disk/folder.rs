@@ -27,7 +27,8 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FlockOperation, Mode, OFlags, RawDir, flock, fstat, fstatvfs, mkdirat, openat, renameat, unlinkat,
+    AtFlags, CWD, Dir, FlockOperation, Mode, OFlags, RawDir, flock, fstat, fstatvfs, mkdirat, openat, renameat,
+    unlinkat,
 };
 use rustix::io::{Errno, retry_on_intr};
 
@@ -58,7 +59,7 @@ impl Folder {
     pub(super) fn create(base: &Path, uuid: [u64; 2]) -> Result<Folder, DiskError> {
         let failed = |e: io::Error| DiskError::io("make a folder in", base, e);
         DirBuilder::new().recursive(true).mode(0o700).create(base).map_err(failed)?;
-        let base_dir = open_dir(CWD, base).map_err(|e| failed(e.into()))?;
+        let base_dir = open_base(base).map_err(|e| failed(e.into()))?;
         clean(&base_dir);
         let name = name(uuid);
         for attempt in 0..TRIES {
@@ -76,8 +77,8 @@ impl Folder {
     pub(super) fn open(base: &Path, uuid: [u64; 2]) -> Result<Folder, DiskError> {
         let name = name(uuid);
         let failed = |e: Errno| DiskError::io("open the folder", base.join(&name), e);
-        let base_dir = open_dir(CWD, base).map_err(failed)?;
-        let dir = open_dir(&base_dir, name.as_str()).map_err(failed)?;
+        let base_dir = open_base(base).map_err(failed)?;
+        let dir = open_dir(&base_dir, &name).map_err(failed)?;
         let alive = open_alive(&dir, OFlags::empty()).map_err(failed)?;
         if !share(&alive).map_err(failed)? {
             return Err(failed(Errno::NOENT));
@@ -136,9 +137,16 @@ fn name(uuid: [u64; 2]) -> String {
     ObjectId::from_words(uuid).to_string()
 }
 
-fn open_dir(at: impl std::os::fd::AsFd, path: impl rustix::path::Arg + Copy) -> Result<File, Errno> {
+/// Opens the folder that holds those of all stores.
+fn open_base(path: &Path) -> Result<File, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    Ok(retry_on_intr(|| openat(&at, path, flags, Mode::empty()))?.into())
+    Ok(retry_on_intr(|| openat(CWD, path, flags, Mode::empty()))?.into())
+}
+
+/// Opens a folder, not through a link.
+fn open_dir(at: &File, name: &str) -> Result<File, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    Ok(retry_on_intr(|| openat(at, name, flags, Mode::empty()))?.into())
 }
 
 fn open_alive(dir: &File, flags: OFlags) -> Result<File, Errno> {
@@ -183,8 +191,7 @@ fn clean(base: &File) {
     for entry in entries {
         let Ok(entry) = entry else { return };
         let Some(name) = store_name(entry.file_name()) else { continue };
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let Ok(dir) = openat(base, name, flags, Mode::empty()).map(File::from) else { continue };
+        let Ok(dir) = open_dir(base, name) else { continue };
         if fstat(&dir).is_ok_and(|stat| stat.st_uid != process::uid()) {
             continue;
         }
@@ -254,5 +261,40 @@ fn empty(dir: &File) -> Result<(), Errno> {
         if !removed {
             return Ok(());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_that_came_too_late_is_no_lock() {
+        let base = tempfile::TempDir::new().unwrap();
+        let dir = open_base(base.path()).unwrap();
+        let alive = open_alive(&dir, OFlags::CREATE | OFlags::EXCL).unwrap();
+        let other = open_alive(&dir, OFlags::empty()).unwrap();
+        flock(&other, FlockOperation::NonBlockingLockExclusive).unwrap();
+        assert_eq!(share(&alive), Ok(false), "a cleaner has it");
+        unlinkat(&dir, ALIVE, AtFlags::empty()).unwrap();
+        drop(other);
+        assert_eq!(share(&alive), Ok(false), "a cleaner has had it");
+        let alive = open_alive(&dir, OFlags::CREATE | OFlags::EXCL).unwrap();
+        assert_eq!(share(&alive), Ok(true));
+    }
+
+    #[test]
+    fn only_folders_of_stores_have_their_names() {
+        let uuid = "0123456789abcdef".repeat(2);
+        let names = |suffix: &str| std::ffi::CString::new(format!("{uuid}{suffix}")).unwrap();
+        for ours in ["", ".mobula-0", ".mobula-63"] {
+            assert!(store_name(&names(ours)).is_some(), "{ours}");
+        }
+        for foreign in ["0", "-", ".mobula", ".mobula-", ".mobula-x", ".mobula-0x", ".bak"] {
+            assert_eq!(store_name(&names(foreign)), None, "{foreign}");
+        }
+        assert_eq!(store_name(c"0123456789ABCDEF0123456789ABCDEF"), None);
+        assert_eq!(store_name(c""), None);
+        assert_eq!(store_name(c"0123456789abcdef0123456789abcde\xc3\xa9"), None);
     }
 }

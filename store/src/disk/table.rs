@@ -35,8 +35,8 @@ use super::record::{FILE_UNITS, Record, UNIT, is_file};
 use crate::ctl::Ctl;
 use crate::sync::{AtomicU64, Ordering};
 
-/// How many spill files there can be at once.
-pub(crate) const FILES: usize = 4096;
+/// How many spill files there can be at once; two in a model (proof/disk.rs).
+pub(crate) const FILES: usize = if cfg!(loom) { 2 } else { 4096 };
 const HEADER_BYTES: usize = 64;
 const T_CURRENT: usize = 0;
 const T_NEXT: usize = 8;
@@ -122,8 +122,8 @@ fn weight(units: u64) -> u64 {
 
 /// Room for one record, counted and not written yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Room {
-    pub(super) record: Record,
+pub(crate) struct Room {
+    pub(crate) record: Record,
     pub(super) units: u64,
     /// Whether the file has to be made.
     pub(super) fresh: bool,
@@ -164,10 +164,17 @@ impl<'a> Table<'a> {
         sum
     }
 
-    /// Says whether a record was given back in a way that only a recount can see.
+    /// Says whether a record may have been given back in a way that only a recount can see.
     pub(crate) fn is_recount_due(self) -> bool {
-        // SYNC due: pairs with the Release store in `give_back`.
+        // SYNC due: pairs with the Release change in `make_due`.
         self.word(T_DUE).load(Ordering::Acquire) != 0
+    }
+
+    /// Says that a process may have died between taking a record out of its slot and giving it back.
+    pub(crate) fn make_due(self) {
+        // SYNC due: pairs with the Acquire swap in `recount`, which sees what all did who asked, not only the last of
+        // them: each adds to the word, a plain store would hide the one before it.
+        self.word(T_DUE).fetch_or(1, Ordering::Release);
     }
 
     /// Says whether the file of a record is counted as one with records.
@@ -184,7 +191,7 @@ impl<'a> Table<'a> {
     /// Counts a record in the file that is appended to, or in a new one; under the lock that moves.
     ///
     /// `None` if no file can be added.
-    pub(super) fn reserve(self, units: u64) -> Option<Room> {
+    pub(crate) fn reserve(self, units: u64) -> Option<Room> {
         let alone = units > FILE_UNITS;
         if !alone && let Some(room) = self.reserve_in_current(units) {
             return Some(room);
@@ -228,7 +235,7 @@ impl<'a> Table<'a> {
     }
 
     /// Moves the cursor behind a record that was written; under the lock that moves.
-    pub(super) fn written(self, room: Room) {
+    pub(crate) fn written(self, room: Room) {
         let end = room.record.offset() / UNIT + room.units;
         self.entry(room.record.file()).cursor().store(end, Ordering::Relaxed);
     }
@@ -243,7 +250,7 @@ impl<'a> Table<'a> {
     /// Gives a record back after `take` has taken it out of its slot; true if its file has to be removed.
     ///
     /// Nothing happens if `take` says that it was not there any more.
-    pub(super) fn give_back(self, record: Record, units: u64, take: impl FnOnce() -> bool) -> bool {
+    pub(crate) fn give_back(self, record: Record, units: u64, take: impl FnOnce() -> bool) -> bool {
         // SYNC tally: pairs with the end of a recount, whose looks at the slots come before `take`.
         let seen = self.entry(record.file()).tally();
         let entry = self.of(record.file());
@@ -260,14 +267,14 @@ impl<'a> Table<'a> {
             })
         });
         if left.is_none() {
-            // SYNC due: pairs with the Acquire swap in `recount`: what was taken is seen as taken.
-            self.word(T_DUE).store(1, Ordering::Release);
+            // What was taken is seen as taken by the recount that sees this.
+            self.make_due();
         }
         left.is_some_and(|tally| tally.records() == 0)
     }
 
     /// Frees the entry of a file that was removed.
-    pub(super) fn removed(self, number: u64) {
+    pub(crate) fn removed(self, number: u64) {
         if let Some(entry) = self.of(number) {
             entry.update(|t| {
                 let empty = t.phase() == CLOSED && t.records() == 0;
@@ -280,16 +287,16 @@ impl<'a> Table<'a> {
     /// Counts anew what lives and returns the files to remove; under the lock that moves.
     ///
     /// `live` looks at all slots and returns each record with its units.
-    pub(super) fn recount<I>(self, mut live: impl FnMut() -> I) -> Vec<u64>
+    pub(crate) fn recount<I>(self, mut live: impl FnMut() -> I) -> Vec<u64>
     where
         I: IntoIterator<Item = (Record, u64)>,
     {
         for _ in 0..RECOUNTS {
-            // SYNC due: pairs with the Release store in `give_back`.
+            // SYNC due: pairs with the Release change in `make_due`.
             self.word(T_DUE).swap(0, Ordering::AcqRel);
             for entry in self.entries() {
                 // SYNC tally: what was given back until here is taken out of its slot.
-                entry.update(|t| (t.phase() != FREE).then(|| Tally(t.0 | 1 << 48)));
+                entry.update(|t| (t.phase() != FREE).then_some(Tally(t.0 | 1 << 48)));
             }
             let mut sums = vec![(0u64, 0u64); FILES];
             for (record, units) in live() {

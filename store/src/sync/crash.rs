@@ -18,6 +18,11 @@ pub fn arm(stores: u64) {
     LEFT.store(stores, Ordering::Relaxed);
 }
 
+/// Returns how many stores are left of those that [`arm`] allowed.
+pub fn left() -> u64 {
+    LEFT.load(Ordering::Relaxed)
+}
+
 /// Counts a store, and ends the process if it was the last.
 #[inline]
 pub(super) fn point() {

@@ -56,6 +56,12 @@ pub(crate) fn commit(file: impl AsFd, offset: usize, len: usize) -> io::Result<(
     Ok(retry_on_intr(|| fallocate(&file, FallocateFlags::KEEP_SIZE, offset as u64, len as u64))?)
 }
 
+/// Gives the memory of a range back; it reads as zeros afterwards.
+pub(crate) fn decommit(file: impl AsFd, offset: usize, len: usize) -> io::Result<()> {
+    let flags = FallocateFlags::KEEP_SIZE | FallocateFlags::PUNCH_HOLE;
+    Ok(retry_on_intr(|| fallocate(&file, flags, offset as u64, len as u64))?)
+}
+
 /// Returns how many bytes of a file are committed.
 pub(crate) fn committed(file: &File) -> u64 {
     use std::os::unix::fs::MetadataExt;

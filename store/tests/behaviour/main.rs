@@ -14,6 +14,7 @@ mod named;
 mod nested;
 mod report;
 mod rings;
+mod thaw;
 mod waiting;
 
 use mobula_store::{ObjectId, Store, StoreOptions};

@@ -1,0 +1,227 @@
+//! Compaction: making one free run out of several, when there is memory enough but in pieces.
+//!
+//! ```text
+//!   before   | A |..| B |....| C |.| D |      the cheapest stretch whose holes are enough
+//!   after    | A | B | C |.......| D |        what lies between them is moved down, one by one
+//! ```
+//!
+//! An object that moves by less than its own length cannot be copied while others may still read it
+//! at its old place. Such a one goes through the *scratch*, a second half of the arena's file that
+//! has no memory outside of a compaction. Everything else is a plain move (moves.rs), so that a
+//! compaction may be cut short anywhere: by a death, by a view that appears, by another creation
+//! that takes the hole.
+//!
+//! Objects that are viewed or being written stay and end a stretch. If nothing is pinned, any
+//! request of up to half of what is free can be served.
+
+use std::collections::BTreeMap;
+
+use crate::alloc::{self, Alloc, Shortage, spans};
+use crate::holds::Actor;
+use crate::layout::PAGE;
+use crate::moves::{Mover, Stays};
+use crate::place::Place;
+use crate::slot::{self, Slot, SlotRef};
+
+/// What lies at a page.
+struct Resident {
+    pages: usize,
+    /// The size class of a span.
+    class: Option<usize>,
+    /// The objects, each with its cell.
+    objects: Vec<(usize, SlotRef)>,
+    /// Somebody needs it where it is.
+    fixed: bool,
+}
+
+/// Residents between two pages, and what moving them costs.
+struct Stretch {
+    start: usize,
+    end: usize,
+    cost: usize,
+}
+
+/// Makes a free run of `pages` by moving objects; false if that cannot be done now.
+pub(crate) fn compact(mover: &Mover<'_>, actor: Actor<'_>, pages: usize) -> bool {
+    let look = || {
+        let mut alloc = Alloc::lock(actor.shared, actor.me);
+        (alloc.largest_free() < pages * PAGE).then(|| residents(actor))
+    };
+    let home = actor.shared.layout.pages;
+    let Some(mut residents) = look() else { return true };
+    bring_home(mover, actor, &residents);
+    let whole: usize = residents.range(..home).map(|(_, resident)| resident.pages).sum();
+    if home.saturating_sub(whole) < pages {
+        // The holes are too small even together: the rest lies between the cells of spans.
+        gather(mover, actor, &residents);
+        match look() {
+            Some(now) => residents = now,
+            None => return true,
+        }
+    }
+    let at_home: Vec<(usize, &Resident)> = residents.range(..home).map(|(&page, r)| (page, r)).collect();
+    let Some(stretch) = cheapest(&at_home, home, pages) else { return false };
+    let mut cursor = stretch.start;
+    let mut scratch = 0;
+    let inside = at_home.iter().filter(|(page, _)| (stretch.start..stretch.end).contains(page));
+    let moved = inside.copied().try_for_each(|(page, resident)| {
+        let to = cursor;
+        cursor += resident.pages;
+        scratch = scratch.max(resident.pages);
+        slide(mover, actor, page, resident, to)
+    });
+    if scratch > 0 && scratch_is_empty(actor) {
+        actor.arena.decommit(actor.shared, actor.shared.layout.scratch() * PAGE, scratch * PAGE);
+    }
+    moved.is_ok()
+}
+
+/// Moves cells from the emptiest spans of each class to the fullest, so that spans come free.
+fn gather(mover: &Mover<'_>, actor: Actor<'_>, residents: &BTreeMap<usize, Resident>) {
+    let home = actor.shared.layout.pages;
+    let mut classes: BTreeMap<usize, Vec<(usize, &Resident)>> = BTreeMap::new();
+    for (&page, resident) in residents.range(..home) {
+        if let Some(class) = resident.class {
+            classes.entry(class).or_default().push((page, resident));
+        }
+    }
+    for (class, mut spans_of) in classes {
+        // The fullest first; those that cannot be emptied before all others.
+        spans_of.sort_by_key(|(page, r)| (!r.fixed, std::cmp::Reverse(r.objects.len()), *page));
+        let (mut to, mut from) = (0, spans_of.len());
+        let mut free = Vec::new();
+        while to + 1 < from {
+            let source = spans_of[from - 1].1;
+            if source.fixed {
+                break;
+            }
+            for &(_, at) in &source.objects {
+                while free.is_empty() && to + 1 < from {
+                    let (page, target) = spans_of[to];
+                    let taken: Vec<usize> = target.objects.iter().map(|&(cell, _)| cell).collect();
+                    free.extend((0..spans::cells(class)).filter(|cell| !taken.contains(cell)).map(|cell| (page, cell)));
+                    to += 1;
+                }
+                let Some((page, cell)) = free.pop() else { break };
+                // Who is viewed by now stays; its span is not freed then.
+                let _ = mover.relocate(at, |alloc| alloc.take_cell_in(class, page, cell).ok_or(Shortage::Memory));
+            }
+            from -= 1;
+        }
+    }
+    Alloc::lock(actor.shared, actor.me).release_empty_spans();
+}
+
+/// Reads who lies where; under the allocator's lock.
+fn residents(actor: Actor<'_>) -> BTreeMap<usize, Resident> {
+    let mut found: BTreeMap<usize, Resident> = BTreeMap::new();
+    for index in 0..alloc::slots_ever(actor.shared) {
+        let slot = Slot::of(actor.shared, index);
+        let state = slot.state();
+        if state.state() == slot::FREE {
+            continue;
+        }
+        let (page, pages, class, cell) = match slot.place(state) {
+            Some(Place::Run { page, pages }) => (page, pages, None, 0),
+            Some(Place::Cell { class, page, cell }) => (page, spans::pages(class), Some(class), cell),
+            _ => continue,
+        };
+        let fresh = || Resident { pages, class, objects: Vec::new(), fixed: false };
+        let resident = found.entry(page).or_insert_with(fresh);
+        resident.objects.push((cell, SlotRef { index, generation: state.generation() }));
+        resident.fixed |= state.state() != slot::SEALED || actor.is_viewed(index);
+    }
+    found
+}
+
+/// Finds the stretch without fixed residents whose holes add up to `pages` and that costs least to move.
+fn cheapest(residents: &[(usize, &Resident)], total: usize, pages: usize) -> Option<Stretch> {
+    let mut best: Option<Stretch> = None;
+    // Hole i lies before resident i; the last one behind all.
+    let end = |i: usize| residents.get(i).map_or(total, |&(page, _)| page);
+    let start = |i: usize| i.checked_sub(1).map_or(0, |before| residents[before].0 + residents[before].1.pages);
+    let (mut first, mut holes, mut cost) = (0, 0, 0);
+    for last in 0..=residents.len() {
+        if last > 0 && residents[last - 1].1.fixed {
+            (first, holes, cost) = (last, 0, 0);
+        } else if last > 0 && last > first {
+            cost += residents[last - 1].1.pages;
+        }
+        holes += end(last).saturating_sub(start(last));
+        while holes >= pages {
+            if best.as_ref().is_none_or(|best| cost < best.cost) {
+                best = Some(Stretch { start: start(first), end: end(last), cost });
+            }
+            holes -= end(first).saturating_sub(start(first));
+            if first < last {
+                cost -= residents[first].1.pages;
+            }
+            first += 1;
+            if first > last {
+                break;
+            }
+        }
+    }
+    best
+}
+
+/// Moves a resident down to page `to`, behind which everything is free up to it.
+fn slide(mover: &Mover<'_>, actor: Actor<'_>, page: usize, resident: &Resident, to: usize) -> Result<(), Stays> {
+    if to == page {
+        return Ok(());
+    }
+    if page - to < resident.pages {
+        let scratch = actor.shared.layout.scratch();
+        for &(cell, at) in &resident.objects {
+            mover.relocate(at, |_| Ok(beside(resident, scratch, cell)))?;
+        }
+    }
+    if let Some(class) = resident.class {
+        let mut alloc = Alloc::lock(actor.shared, actor.me);
+        // The span that was left for the scratch is empty now.
+        alloc.release_empty_spans();
+        alloc.open_span(class, to).ok_or(Stays::NoRoom)?;
+    }
+    for &(cell, at) in &resident.objects {
+        mover.relocate(at, |alloc| {
+            let place = match resident.class {
+                Some(class) => alloc.take_cell_in(class, to, cell),
+                None => alloc.take_run_at(to, resident.pages),
+            };
+            place.ok_or(Shortage::Memory)
+        })?;
+    }
+    if resident.class.is_some() {
+        Alloc::lock(actor.shared, actor.me).release_empty_spans();
+    }
+    Ok(())
+}
+
+/// Returns the place of an object of a resident if that lay at `page`.
+fn beside(resident: &Resident, page: usize, cell: usize) -> Place {
+    match resident.class {
+        Some(class) => Place::Cell { class, page, cell },
+        None => Place::Run { page, pages: resident.pages },
+    }
+}
+
+/// Moves what a compaction that was cut short left in the scratch back to ordinary memory.
+fn bring_home(mover: &Mover<'_>, actor: Actor<'_>, residents: &BTreeMap<usize, Resident>) {
+    for resident in residents.range(actor.shared.layout.pages..).flat_map(|(_, r)| &r.objects) {
+        let slot = Slot::of(actor.shared, resident.1.index);
+        // It stays if there is no room; then this compaction may fail, too, and does no harm.
+        let _ = mover.relocate(resident.1, |alloc| alloc.take(crate::moves::payload(slot)));
+    }
+}
+
+fn scratch_is_empty(actor: Actor<'_>) -> bool {
+    let in_scratch = |index| {
+        let slot = Slot::of(actor.shared, index);
+        let place = slot.place(slot.state());
+        matches!(place, Some(Place::Run { page, .. } | Place::Cell { page, .. }) if page >= actor.shared.layout.pages)
+    };
+    !(0..alloc::slots_ever(actor.shared)).any(in_scratch)
+}
+
+#[cfg(test)]
+mod tests;

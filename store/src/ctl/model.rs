@@ -1,0 +1,80 @@
+//! Words that exist only in a model.
+//!
+//! Loom wants every atomic to be made before the threads that use it, and each costs time in every
+//! execution. So a modelled segment makes a few words, all zero, and gives each place one of them
+//! when it is first touched.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use memmap2::MmapRaw;
+
+use crate::sync::{AtomicU32, AtomicU64};
+
+/// How many places of 64 and of 32 bits one execution of a model may touch.
+const PLACES: (usize, usize) = (224, 40);
+
+/// A modelled control segment.
+pub(crate) struct Ctl {
+    len: usize,
+    large: Pool<AtomicU64>,
+    small: Pool<AtomicU32>,
+}
+
+impl fmt::Debug for Ctl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ctl").field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+impl Ctl {
+    /// Stands for a shared mapping, which no model has.
+    pub(crate) fn mapped(map: MmapRaw) -> Ctl {
+        Ctl::heap(map.len() & !7)
+    }
+
+    /// Makes a zeroed segment of `len` bytes.
+    pub(crate) fn heap(len: usize) -> Ctl {
+        let large = Pool::new(|| AtomicU64::new(0), PLACES.0);
+        let small = Pool::new(|| AtomicU32::new(0), PLACES.1);
+        Ctl { len, large, small }
+    }
+
+    /// Returns how many bytes the segment has.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Returns the 64-bit word at byte `offset` (a multiple of 8).
+    pub(crate) fn u64(&self, offset: usize) -> &AtomicU64 {
+        assert!(offset.is_multiple_of(8) && offset + 8 <= self.len, "word at {offset} of {}", self.len);
+        self.large.word(offset)
+    }
+
+    /// Returns the 32-bit word at byte `offset` (a multiple of 4).
+    pub(crate) fn u32(&self, offset: usize) -> &AtomicU32 {
+        assert!(offset.is_multiple_of(4) && offset + 4 <= self.len, "word at {offset} of {}", self.len);
+        self.small.word(offset)
+    }
+}
+
+/// Words that are given to places in the order in which these are touched.
+struct Pool<T> {
+    words: Vec<T>,
+    places: Mutex<BTreeMap<usize, usize>>,
+}
+
+impl<T> Pool<T> {
+    fn new(word: impl FnMut() -> T, count: usize) -> Pool<T> {
+        Pool { words: std::iter::repeat_with(word).take(count).collect(), places: Mutex::default() }
+    }
+
+    fn word(&self, offset: usize) -> &T {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = places.len();
+        let place = *places.entry(offset).or_insert(next);
+        assert!(place < self.words.len(), "the model touches more than {} places", self.words.len());
+        &self.words[place]
+    }
+}

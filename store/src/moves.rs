@@ -1,0 +1,315 @@
+//! Moves: giving a sealed object that nobody views another place.
+//!
+//! ```text
+//!   mover                                              anybody
+//!     M1 take the lock of moves, take a hold
+//!     M2 new place; the header's record of the move names it
+//!     M3 state: SEALED -> MOVING                       wants it at its place: MOVING -> SEALED (holds.rs, A3),
+//!     M4 no word counts a view ?                       and goes on at once
+//!     M5 copy the bytes
+//!     M6 under the allocator's lock:
+//!          the slot's other place = the new one
+//!          state: MOVING -> SEALED with ALT turned     fails if anybody did: the new place is given back
+//!          the old place is given back, the record cleared
+//! ```
+//!
+//! One compare-and-swap moves the object, and whoever wants it never waits: a mover that is stopped
+//! or slow loses its work, no more. The mover's own hold keeps the old bytes where they are until it
+//! is done, whoever deletes the object meanwhile.
+//!
+//! What a slot's *other* place says is never the truth about memory (alloc/rebuild.rs): until the
+//! state has turned the new place belongs to the record of the move, and from then on the old one
+//! belongs to nobody. So a mover may die anywhere: whoever takes the lock over gives back what did
+//! not arrive.
+//!
+//! Invariants:
+//! - ST-21: an object changes its place only in M6, under both locks, and only if no view has stood since M4.
+//! - ST-22: the record of the move names a place of the arena that no object has, or one that has arrived.
+
+use crate::alloc::{Alloc, Shortage};
+use crate::disk::{DiskError, Head, Record};
+use crate::holds::{Actor, Adopted, HOLD};
+use crate::layout::{H_MOVE_PLACE, H_MOVE_SLOT};
+use crate::lock::{self, Guard, Lock};
+use crate::place::Place;
+use crate::slot::{self, Slot, SlotRef, State};
+use crate::sync::{AtomicU64, Ordering};
+use crate::waits::{self, On};
+use crate::{alloc, copy};
+
+/// Whoever may move objects: one in the whole store.
+pub(crate) struct Mover<'a> {
+    actor: Actor<'a>,
+    guard: Option<Guard<'a>>,
+}
+
+/// Why an object was not moved.
+#[derive(Debug)]
+pub(crate) enum Stays {
+    /// Somebody views it, deleted it or wanted it meanwhile.
+    Wanted,
+    /// There is no memory for it.
+    NoRoom,
+    /// The system gives no memory, or the disk failed.
+    Failed(String),
+    /// What is on disk is not what was written, or the disk is full.
+    Disk(DiskError),
+}
+
+impl<'a> Mover<'a> {
+    /// Takes the lock of moves; repairs what a dead mover left.
+    pub(crate) fn lock(actor: Actor<'a>) -> Mover<'a> {
+        Mover::with(actor, lock::acquire(actor.shared, Lock::Move, actor.me))
+    }
+
+    /// Takes the lock if that needs no waiting.
+    pub(crate) fn try_lock(actor: Actor<'a>) -> Option<Mover<'a>> {
+        lock::try_acquire(actor.shared, Lock::Move, actor.me).map(|guard| Mover::with(actor, guard))
+    }
+
+    /// Wraps the lock that the caller has taken (over).
+    pub(crate) fn with(actor: Actor<'a>, guard: Guard<'a>) -> Mover<'a> {
+        let repair = guard.must_repair();
+        let mover = Mover { actor, guard: Some(guard) };
+        if repair {
+            mover.repair();
+        }
+        mover.recount_if_due();
+        mover
+    }
+
+    fn record(&self) -> &'a AtomicU64 {
+        self.actor.shared.ctl.u64(H_MOVE_PLACE)
+    }
+
+    /// Gives back what a dead mover took for an object that never arrived there.
+    fn repair(&self) {
+        let shared = self.actor.shared;
+        let mut alloc = Alloc::lock(shared, self.actor.me);
+        let word = self.record().load(Ordering::Acquire);
+        let named = shared.ctl.u64(H_MOVE_SLOT).load(Ordering::Acquire);
+        if let Some(index) = (named as u32).checked_sub(1) {
+            let slot = Slot::of(shared, index);
+            let mut state = slot.state();
+            while state.state() == slot::MOVING && !slot.cas(state, state.to(slot::SEALED, None)) {
+                state = slot.state();
+            }
+            let arrived = state.is_object() && slot.place_word(state).load(Ordering::Acquire) == word;
+            slot.other_word(state).store(0, Ordering::Release);
+            self.record().store(0, Ordering::Release);
+            if let Some(place) = Place::from_word(word, shared.layout.places())
+                && !arrived
+            {
+                alloc.give(place);
+            }
+            shared.ctl.u64(H_MOVE_SLOT).store(0, Ordering::Release);
+        }
+        drop(alloc);
+        if self.actor.looks.disk().is_some() {
+            self.actor.looks.table(shared).make_due();
+        }
+    }
+
+    /// Counts anew what is alive on disk, if somebody found that it must be.
+    fn recount_if_due(&self) {
+        let shared = self.actor.shared;
+        let Some(disk) = self.actor.looks.disk() else { return };
+        let table = self.actor.looks.table(shared);
+        if table.is_recount_due() {
+            disk.recount(table, || records(self.actor));
+        }
+    }
+
+    /// Moves an object to a place of the arena that `take` finds under the allocator's lock.
+    pub(crate) fn relocate(
+        &self,
+        at: SlotRef,
+        take: impl FnOnce(&mut Alloc<'_>) -> Result<Place, Shortage>,
+    ) -> Result<(), Stays> {
+        self.held(at, |state| {
+            let slot = Slot::of(self.actor.shared, at.index);
+            let from = slot.place(state).and_then(Place::offset).ok_or(Stays::Wanted)?;
+            let (to, offset) = self.take(at, take)?;
+            let whole = payload(slot);
+            let copied = self.commit(offset, whole).and_then(|()| {
+                let moving = self.begin(at, state)?;
+                match (self.actor.arena.bytes(from, whole), self.actor.arena.bytes_mut(offset, whole)) {
+                    (Some(from), Some(to)) => copy::copy(to, from),
+                    _ => return Err(Stays::Wanted),
+                }
+                Ok(moving)
+            });
+            self.finish(at, copied, to)
+        })
+    }
+
+    /// Moves an object to disk. Those with children stay: their list is read without the disk.
+    pub(crate) fn spill(&self, at: SlotRef) -> Result<u64, Stays> {
+        let Some(disk) = self.actor.looks.disk() else { return Err(Stays::NoRoom) };
+        self.held(at, |state| {
+            let slot = Slot::of(self.actor.shared, at.index);
+            let from = slot.place(state).filter(|place| place.bytes() > 0);
+            let from = from.filter(|_| slot.children() == 0).ok_or(Stays::Wanted)?;
+            let moving = self.begin(at, state)?;
+            let head = head(slot, at);
+            let bytes = from.offset().and_then(|offset| self.actor.arena.bytes(offset, payload(slot)));
+            let table = self.actor.looks.table(self.actor.shared);
+            let written = disk.write(table, &head, bytes.unwrap_or_default());
+            let record = match written {
+                Ok(record) => record,
+                Err(error) => {
+                    self.actor.revert(slot, moving);
+                    return Err(Stays::Disk(error));
+                }
+            };
+            let place = Place::Record(record.to_word());
+            match self.turn(slot, moving, place) {
+                true => Ok(from.bytes() as u64),
+                false => {
+                    disk.release(table, record, &head, || true);
+                    Err(Stays::Wanted)
+                }
+            }
+        })
+    }
+
+    /// Brings an object back from disk, if there is memory for it.
+    pub(crate) fn restore(&self, at: SlotRef) -> Result<(), Stays> {
+        let Some(disk) = self.actor.looks.disk() else { return Err(Stays::NoRoom) };
+        self.held(at, |state| {
+            let slot = Slot::of(self.actor.shared, at.index);
+            let Some(Place::Record(word)) = slot.place(state) else { return Ok(()) };
+            let record = Record::from_word(word).ok_or(Stays::Wanted)?;
+            let (head, whole) = (head(slot, at), payload(slot));
+            let (to, offset) = self.take(at, |alloc| alloc.take(whole))?;
+            let read = self.commit(offset, whole).and_then(|()| {
+                let moving = self.begin(at, state)?;
+                let into = self.actor.arena.bytes_mut(offset, whole).unwrap_or_default();
+                disk.read(record, &head, into).map_err(|error| {
+                    self.actor.revert(slot, moving);
+                    Stays::Disk(error)
+                })?;
+                Ok(moving)
+            });
+            self.finish(at, read, to)?;
+            let other = slot.other_word(slot.state());
+            let table = self.actor.looks.table(self.actor.shared);
+            let old = Place::Record(word).to_word();
+            disk.release(table, record, &head, || {
+                other.compare_exchange(old, 0, Ordering::SeqCst, Ordering::Relaxed).is_ok()
+            });
+            Ok(())
+        })
+    }
+
+    /// Runs `f` while the mover holds the object, so that its bytes stay whatever others do (M1).
+    fn held<R>(&self, at: SlotRef, f: impl FnOnce(State) -> Result<R, Stays>) -> Result<R, Stays> {
+        let Adopted::Sealed(state) = self.actor.adopt(at, HOLD, false) else { return Err(Stays::Wanted) };
+        let done = f(state);
+        self.actor.drop_unit(at.index, HOLD);
+        done
+    }
+
+    /// Takes memory for a move and writes it into the record (M2).
+    fn take(
+        &self,
+        at: SlotRef,
+        take: impl FnOnce(&mut Alloc<'_>) -> Result<Place, Shortage>,
+    ) -> Result<(Place, usize), Stays> {
+        let shared = self.actor.shared;
+        shared.ctl.u64(H_MOVE_SLOT).store(u64::from(at.generation) << 32 | (u64::from(at.index) + 1), Ordering::Release);
+        let mut alloc = Alloc::lock(shared, self.actor.me);
+        let place = take(&mut alloc).map_err(|_| Stays::NoRoom)?;
+        self.record().store(place.to_word(), Ordering::Release);
+        drop(alloc);
+        place.offset().map(|offset| (place, offset)).ok_or(Stays::NoRoom)
+    }
+
+    fn commit(&self, offset: usize, len: usize) -> Result<(), Stays> {
+        self.actor.arena.commit(self.actor.shared, offset, len).map_err(|e| Stays::Failed(e.to_string()))
+    }
+
+    /// M3 and M4.
+    fn begin(&self, at: SlotRef, state: State) -> Result<State, Stays> {
+        let slot = Slot::of(self.actor.shared, at.index);
+        let moving = state.to(slot::MOVING, Some(self.actor.me.index));
+        if self.actor.is_viewed(at.index) || !slot.cas(state, moving) {
+            return Err(Stays::Wanted);
+        }
+        if self.actor.is_viewed(at.index) {
+            self.actor.revert(slot, moving);
+            return Err(Stays::Wanted);
+        }
+        Ok(moving)
+    }
+
+    /// M6, or the return of the new place.
+    fn finish(&self, at: SlotRef, moving: Result<State, Stays>, to: Place) -> Result<(), Stays> {
+        let slot = Slot::of(self.actor.shared, at.index);
+        let turned = match moving {
+            Ok(moving) if self.turn(slot, moving, to) => return Ok(()),
+            Ok(_) => Stays::Wanted,
+            Err(why) => why,
+        };
+        let mut alloc = Alloc::lock(self.actor.shared, self.actor.me);
+        self.record().store(0, Ordering::Release);
+        alloc.give(to);
+        Err(turned)
+    }
+
+    /// Turns the object to its new place and gives the old one back if that is in the arena.
+    fn turn(&self, slot: Slot<'_>, moving: State, to: Place) -> bool {
+        let mut alloc = Alloc::lock(self.actor.shared, self.actor.me);
+        let (old, new) = (slot.place_word(moving), slot.other_word(moving));
+        new.store(to.to_word(), Ordering::Release);
+        let turned = State(moving.to(slot::SEALED, None).0 ^ State::new(0, None, slot::ALT, 0).0);
+        if !slot.cas(moving, turned) {
+            new.store(0, Ordering::Release);
+            return false;
+        }
+        self.record().store(0, Ordering::Release);
+        let from = Place::from_word(old.load(Ordering::Relaxed), self.actor.shared.layout.places());
+        if let Some(from) = from
+            && !matches!(from, Place::Record(_) | Place::File(_))
+        {
+            old.store(0, Ordering::Release);
+            alloc.give(from);
+        }
+        true
+    }
+}
+
+impl Drop for Mover<'_> {
+    fn drop(&mut self) {
+        self.guard = None;
+        // Who found it taken has gone to sleep until there is memory.
+        waits::wake(self.actor.shared, On::Space);
+    }
+}
+
+/// Returns how many bytes of its place an object uses.
+pub(crate) fn payload(slot: Slot<'_>) -> usize {
+    slot.len().next_multiple_of(8) + slot.meta_len().next_multiple_of(8) + 8 * slot.children()
+}
+
+/// Describes an object as its record on disk does.
+pub(crate) fn head(slot: Slot<'_>, at: SlotRef) -> Head {
+    Head {
+        id: slot.id(),
+        generation: at.generation,
+        len: slot.len() as u64,
+        meta_len: slot.meta_len() as u32,
+        children: slot.children() as u32,
+    }
+}
+
+/// Lists the records that slots name.
+fn records(actor: Actor<'_>) -> Vec<(Record, Head)> {
+    let named = |index| {
+        let slot = Slot::of(actor.shared, index);
+        let state = slot.state();
+        let Some(Place::Record(word)) = slot.place(state).filter(|_| state.state() != slot::FREE) else { return None };
+        Some((Record::from_word(word)?, head(slot, SlotRef { index, generation: state.generation() })))
+    };
+    (0..alloc::slots_ever(actor.shared)).filter_map(named).collect()
+}

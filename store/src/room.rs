@@ -1,0 +1,93 @@
+//! Making room: what is tried when memory is short, before a creation queues for it.
+//!
+//! ```text
+//!   enough is free, but in pieces     -> compaction (compact.rs)
+//!   the store may spill               -> sealed objects that nobody views go to disk, the oldest first,
+//!                                        then compaction if that left pieces
+//! ```
+//!
+//! Both need the lock of moves. If another process has it, whoever asked goes to sleep like anybody
+//! who waits for memory: the lock's owner wakes them all when it is done.
+
+use crate::alloc::{self, Alloc};
+use crate::compact::compact;
+use crate::disk::DiskError;
+use crate::holds::Actor;
+use crate::layout::PAGE;
+use crate::moves::{Mover, Stays};
+use crate::slot::{self, Slot, SlotRef};
+
+/// What became of an attempt to make room.
+#[derive(Debug)]
+pub(crate) enum Room {
+    /// There may be room now.
+    Made,
+    /// Nothing more can be done, or another process is at it.
+    No,
+    /// The disk was the obstacle.
+    Disk(DiskError),
+}
+
+/// How much is spilled beyond what is asked for, as a part of the capacity, so that not each creation spills.
+const AHEAD: usize = 64;
+
+/// Tries to make a free run of `bytes`.
+pub(crate) fn make(actor: Actor<'_>, bytes: usize, spills: bool) -> Room {
+    let Some(mover) = Mover::try_lock(actor) else { return Room::No };
+    let pages = bytes.div_ceil(PAGE);
+    if enough_in_pieces(actor, bytes) && compact(&mover, actor, pages) {
+        return Room::Made;
+    }
+    if !spills {
+        return Room::No;
+    }
+    let wanted = bytes.saturating_add(actor.shared.layout.capacity / AHEAD);
+    match spill(&mover, actor, wanted, bytes) {
+        (0, Some(full)) => Room::Disk(full),
+        (0, None) => Room::No,
+        _ if Alloc::lock(actor.shared, actor.me).largest_free() >= bytes => Room::Made,
+        (_, full) => match full {
+            _ if enough_in_pieces(actor, bytes) && compact(&mover, actor, pages) => Room::Made,
+            Some(full) => Room::Disk(full),
+            None => Room::No,
+        },
+    }
+}
+
+/// Spills the oldest objects that can be until `wanted` bytes are free, or all that can be; returns the bytes.
+///
+/// Stops at the first error if at least `needed` bytes went before it.
+pub(crate) fn spill(mover: &Mover<'_>, actor: Actor<'_>, wanted: usize, needed: usize) -> (u64, Option<DiskError>) {
+    let mut candidates: Vec<(u64, SlotRef)> = (0..alloc::slots_ever(actor.shared))
+        .filter_map(|index| {
+            let slot = Slot::of(actor.shared, index);
+            let state = slot.state();
+            let in_memory = slot.place(state).is_some_and(|place| place.bytes() > 0);
+            let may_go = state.state() == slot::SEALED && in_memory && slot.children() == 0;
+            let at = SlotRef { index, generation: state.generation() };
+            (may_go && !actor.is_viewed(index)).then(|| (slot.made().max(slot.used().load(crate::sync::Ordering::Relaxed)), at))
+        })
+        .collect();
+    candidates.sort_unstable_by_key(|&(age, at)| (age, at.index));
+    let mut spilled = 0;
+    for (_, at) in candidates {
+        if spilled >= wanted as u64 {
+            break;
+        }
+        match mover.spill(at) {
+            Ok(bytes) => spilled += bytes,
+            Err(Stays::Disk(error)) => {
+                let enough = spilled >= needed as u64;
+                return (spilled, (!enough).then_some(error));
+            }
+            Err(_) => {}
+        }
+    }
+    (spilled, None)
+}
+
+/// Says whether compaction can help: as much is free as is asked for.
+fn enough_in_pieces(actor: Actor<'_>, bytes: usize) -> bool {
+    let used = alloc::used_bytes(actor.shared) as usize;
+    bytes > 0 && actor.shared.layout.capacity.saturating_sub(used) >= bytes
+}
