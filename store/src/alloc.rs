@@ -40,6 +40,8 @@ mod pages;
 mod rebuild;
 pub(crate) mod spans;
 
+use std::time::Instant;
+
 use crate::client::ClientKey;
 use crate::layout::{H_LEFT_FREE, PAGE, PAGE_DESC_BYTES};
 use crate::lock::{self, Guard, Lock};
@@ -116,6 +118,11 @@ impl<'a> Alloc<'a> {
     /// Takes the lock for a client; repairs what a dead owner left.
     pub(crate) fn lock(shared: &'a Shared, me: ClientKey) -> Alloc<'a> {
         Alloc::with(shared, me, lock::acquire(shared, Lock::Alloc, me))
+    }
+
+    /// Takes the lock if it comes free until `deadline`.
+    pub(crate) fn lock_until(shared: &'a Shared, me: ClientKey, deadline: Instant) -> Option<Alloc<'a>> {
+        lock::acquire_until(shared, Lock::Alloc, me, deadline).map(|guard| Alloc::with(shared, me, guard))
     }
 
     /// Takes the lock if that needs no waiting.

@@ -8,11 +8,14 @@ use std::collections::HashMap;
 
 use crate::alloc::{self, Alloc};
 use crate::client;
+use crate::disk::Record;
 use crate::error::{ErrorKind, Result};
 use crate::index;
 use crate::inner::Inner;
 use crate::layout::Layout;
 use crate::lock::{self, Lock};
+use crate::place::Place;
+use crate::queue;
 use crate::slot::{self, Slot, State};
 
 /// What a check counted.
@@ -64,6 +67,7 @@ fn pass(inner: &Inner) -> Vec<String> {
     check_index(inner, &mut broken);
     check_slots(inner, &mut broken);
     check_locks(inner, &mut broken);
+    broken.extend(queue::verify(&inner.shared));
     broken
 }
 
@@ -121,6 +125,7 @@ fn check_slots(inner: &Inner, broken: &mut Vec<String>) {
         }
         if matches!(state.state(), slot::SEALED | slot::CREATING) {
             check_place(at, slot, state, broken);
+            check_record(inner, at, slot, state, broken);
         }
         if !matches!(state.state(), slot::FREE | slot::CACHED) {
             check_holders(inner, at, state, broken);
@@ -137,6 +142,15 @@ fn check_place(at: u32, slot: Slot<'_>, state: State, broken: &mut Vec<String>) 
         broken.push(format!(
             "ST-13: slot {at} generation {generation} claims {need} bytes, its place is {place:?}"
         ));
+    }
+}
+
+/// ST-D1: what is on disk is counted there.
+fn check_record(inner: &Inner, at: u32, slot: Slot<'_>, state: State, broken: &mut Vec<String>) {
+    let Some(Place::Record(word)) = slot.place(state) else { return };
+    let counted = Record::from_word(word).is_some_and(|record| inner.looks.table(&inner.shared).counts(record));
+    if !counted && slot.state() == state {
+        broken.push(format!("ST-D1: slot {at} names record {word:#x}, which is in no file that is counted"));
     }
 }
 

@@ -13,7 +13,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::bell::Doorbell;
-use crate::layout::{C_PID, C_QUEUED, C_START, C_WORD};
+use crate::layout::{C_PID, C_START, C_WORD};
 use crate::shared::Shared;
 use crate::sync::{Ordering, fence};
 use crate::sys;
@@ -70,7 +70,6 @@ pub(crate) fn take(shared: &Shared, pid: u32, start: u64) -> Option<ClientKey> {
         // Only the server takes records, so the fields may be written before the word says so.
         shared.ctl.u32(at + C_PID).store(pid, Ordering::Relaxed);
         shared.ctl.u64(at + C_START).store(start, Ordering::Relaxed);
-        shared.ctl.u32(at + C_QUEUED).store(0, Ordering::Relaxed);
         Doorbell::of(shared, index as u16).reset();
         let new = word(generation(old), ALIVE);
         // SYNC client: publishes pid and start time; pairs with the Acquire loads of the word.
@@ -90,11 +89,6 @@ pub(crate) fn load(shared: &Shared, index: usize) -> u64 {
 /// Returns the pid of the client at `index`.
 pub(crate) fn pid(shared: &Shared, index: usize) -> u32 {
     shared.ctl.u32(shared.layout.client(index) + C_PID).load(Ordering::Relaxed)
-}
-
-/// Returns how many creations of the client at `index` wait for memory.
-pub(crate) fn queued(shared: &Shared, index: usize) -> u32 {
-    shared.ctl.u32(shared.layout.client(index) + C_QUEUED).load(Ordering::Relaxed)
 }
 
 /// Says whether `client` is attached and its death has not been noticed.

@@ -24,7 +24,8 @@ pub(crate) struct Full {
     pub(crate) asked: usize,
     pub(crate) capacity: u64,
     pub(crate) free: u64,
-    pub(crate) largest: u64,
+    /// Unknown while another process keeps the allocator.
+    pub(crate) largest: Option<u64>,
     pub(crate) holders: Vec<(u32, u64)>,
     pub(crate) why: FullWhy,
 }
@@ -46,7 +47,11 @@ impl fmt::Display for Full {
             FullWhy::Table(slots) => write!(f, "the object table is full at {slots} objects (raise max_objects); ")?,
             FullWhy::System(message) => write!(f, "the system has no memory to commit ({message}); ")?,
         }
-        write!(f, "capacity {} bytes, free {}, largest free run {}", self.capacity, self.free, self.largest)?;
+        write!(f, "capacity {} bytes, free {}, largest free run ", self.capacity, self.free)?;
+        match self.largest {
+            Some(largest) => write!(f, "{largest}")?,
+            None => write!(f, "unknown (a process that is stopped or busy has the allocator)")?,
+        }
         for (i, (pid, bytes)) in self.holders.iter().enumerate() {
             write!(f, "{}pid {pid} holds {bytes}", if i == 0 { "; " } else { ", " })?;
         }
@@ -74,6 +79,8 @@ pub(crate) enum ErrorKind {
     AddressInUse(String),
     #[error("object {id} found no room on disk: {why}")]
     OutOfDisk { id: ObjectId, why: String },
+    #[error("{0}")]
+    SpillFailed(String),
     #[error("{0}")]
     Disconnected(String),
     #[error("{0}")]
@@ -118,7 +125,7 @@ predicates! {
     /// Says whether memory, the object table or the client table was full.
     is_store_full => ErrorKind::StoreFull(_) | ErrorKind::ClientsFull(_),
     /// Says whether the disk was full when an object had to go there.
-    is_out_of_disk => ErrorKind::OutOfDisk { .. },
+    is_out_of_disk => ErrorKind::OutOfDisk { .. } | ErrorKind::SpillFailed(_),
     /// Says whether the store belongs to another user.
     is_permission_denied => ErrorKind::PermissionDenied { .. },
     /// Says whether a living store has the address.
@@ -148,6 +155,14 @@ impl Error {
         match error {
             DiskError::Io { what, path, source } => Error::io(format!("could not {what} {}", path.display()), source),
             other => Error::io(format!("the folder {} cannot be used", base.display()), io::Error::other(other)),
+        }
+    }
+
+    /// Says why objects could not be moved to disk.
+    pub(crate) fn spill(error: DiskError) -> Error {
+        match error {
+            DiskError::Io { what, path, source } => Error::io(format!("could not {what} {}", path.display()), source),
+            other => ErrorKind::SpillFailed(other.to_string()).into(),
         }
     }
 

@@ -45,12 +45,14 @@ use crate::alloc::{self, Alloc};
 use crate::arena::Arena;
 use crate::client::ClientKey;
 use crate::disk::{Disk, Record, Table};
+use crate::evict::Victims;
 use crate::index;
-use crate::layout::{H_LEFT_NESTED, H_QUEUED, H_RECLAIMED};
+use crate::layout::{H_LEFT_NESTED, H_RECLAIMED};
 use crate::lock::{self, Guard, Lock};
 use crate::magazine::{self, Magazine};
-use crate::moves;
+use crate::moves::{self, Mover};
 use crate::place::Place;
+use crate::queue;
 use crate::shared::Shared;
 use crate::slot::{self, Slot, SlotRef, State};
 use crate::sync::{AtomicU64, Mutex, Ordering, fence};
@@ -76,11 +78,13 @@ pub(crate) struct Looks {
     pub(crate) is_closing: AtomicBool,
     /// The files of the store, if it has any.
     disk: OnceLock<Disk>,
+    /// What might be evicted next.
+    pub(crate) victims: Victims,
 }
 
 impl Default for Looks {
     fn default() -> Self {
-        Looks { stripes: std::array::from_fn(|_| Mutex::new(())), magazine: Magazine::default(), is_closing: AtomicBool::new(false), disk: OnceLock::new() }
+        Looks { stripes: std::array::from_fn(|_| Mutex::new(())), magazine: Magazine::default(), is_closing: AtomicBool::new(false), disk: OnceLock::new(), victims: Victims::default() }
     }
 }
 
@@ -250,6 +254,9 @@ impl<'a> Actor<'a> {
         };
         if goes {
             self.look(SlotRef { index, generation: state.generation() });
+        } else if !queue::is_empty(self.shared) {
+            // It may be evicted, spilled or moved from now on.
+            waits::wake(self.shared, On::Space);
         }
     }
 
@@ -257,10 +264,23 @@ impl<'a> Actor<'a> {
     pub(crate) fn look(&self, at: SlotRef) -> bool {
         let mut children = Vec::new();
         let went = self.look_once(at, &mut children);
+        self.look_at_all(children);
+        went
+    }
+
+    /// Looks at those that a reclaimed object contained, and at what those contained.
+    fn look_at_all(&self, mut children: Vec<SlotRef>) {
         // Iterative: a chain of a million nested objects is released without recursion.
         while let Some(child) = children.pop() {
             self.look_once(child, &mut children);
         }
+    }
+
+    /// Reclaims a sealed object that nobody holds, whatever its lifetime (evict.rs). Says whether it went.
+    pub(crate) fn take_away(&self, at: SlotRef) -> bool {
+        let mut children = Vec::new();
+        let went = self.look_at_sealed(at, &mut children);
+        self.look_at_all(children);
         went
     }
 
@@ -274,7 +294,7 @@ impl<'a> Actor<'a> {
             return self.look_at_deleted(at, children);
         }
         if state.is_sealed() && state.has(slot::COUNTED) {
-            return self.look_at_counted(at, children);
+            return self.look_at_sealed(at, children);
         }
         false
     }
@@ -293,7 +313,7 @@ impl<'a> Actor<'a> {
         }
     }
 
-    fn look_at_counted(&self, at: SlotRef, children: &mut Vec<SlotRef>) -> bool {
+    fn look_at_sealed(&self, at: SlotRef, children: &mut Vec<SlotRef>) -> bool {
         let slot = self.slot(at);
         let looks = self.looks.stripe(at.index);
         let guard = looks.lock().unwrap_or_else(PoisonError::into_inner);
@@ -384,7 +404,12 @@ impl<'a> Actor<'a> {
         let take = || word.compare_exchange(old, 0, Ordering::SeqCst, Ordering::Relaxed).is_ok();
         match place {
             Some(Place::Record(record)) if let Some(record) = Record::from_word(record) => {
-                disk.release(self.looks.table(self.shared), record, &moves::head(slot, at), take);
+                let table = self.looks.table(self.shared);
+                disk.release(table, record, &moves::head(slot, at), take);
+                if table.is_recount_due() {
+                    // If others move objects now, the next one counts.
+                    drop(Mover::try_lock(*self));
+                }
             }
             Some(Place::File(number)) => {
                 disk.fallback_remove(number);
@@ -407,8 +432,7 @@ impl<'a> Actor<'a> {
         }
         let at = SlotRef { index, generation: cached.generation() };
         // While somebody queues for memory, all of it goes where they look.
-        let queue = self.shared.ctl.u32(H_QUEUED).load(Ordering::Relaxed);
-        let keep = queue == 0 && !self.looks.is_closing.load(Ordering::Relaxed);
+        let keep = queue::is_empty(self.shared) && !self.looks.is_closing.load(Ordering::Relaxed);
         match class {
             Some(class) if keep && self.looks.magazine.put(class, at) => {}
             Some(class) if keep => self.empty_magazine(class, at),

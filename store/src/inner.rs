@@ -8,25 +8,34 @@ use std::time::{Duration, Instant};
 use crate::alloc::{self, Alloc, Shortage};
 use crate::arena::Arena;
 use crate::client::{self, ClientKey};
+use crate::disk::DiskError;
 use crate::error::{Error, ErrorKind, Full, FullWhy, Result};
+use crate::evict::{Evictor, Step};
 use crate::holds::{Actor, Looks, VIEW};
 use crate::host::Host;
 use crate::id::ObjectId;
 use crate::index::{self, Refused};
-use crate::layout::{C_QUEUED, H_QUEUED};
+use crate::layout::H_LEFT_FREE;
 use crate::magazine::{self, Magazine};
-use crate::moves;
+use crate::moves::{self, Mover};
 use crate::object::{ObjectBuffer, ObjectView, Promise};
 use crate::options::{Lifetime, ObjectOptions};
 use crate::outlet;
 use crate::place::Place;
+use crate::queue::{self, Barred, Request, Wants};
 use crate::reap;
+use crate::room::{self, Room};
 use crate::server::Server;
 use crate::shared::Shared;
 use crate::slot::{self, Slot, SlotRef, State};
 use crate::sync::Ordering;
 use crate::sys::{clock, fork};
 use crate::waits::{self, On};
+
+/// The longest that a creation waits without looking harder: the second line behind the wakes.
+const SLICE: Duration = Duration::from_secs(1);
+/// How long a creation whose time is over waits for the allocator's lock.
+const LOCK_PATIENCE: Duration = Duration::from_millis(30);
 
 /// One client's handle of a store; the last clone's drop detaches it.
 #[derive(Debug)]
@@ -180,7 +189,8 @@ impl Inner {
     /// Gives a promised object its memory.
     pub(crate) fn furnish(&self, at: SlotRef, id: ObjectId, len: usize, options: &ObjectOptions) -> Result<State> {
         let bytes = block_bytes(len, options);
-        self.with_memory(id, len, bytes, options, |alloc| alloc.furnish(at, bytes))?;
+        let wants = Wants { bytes, slot: false };
+        self.with_memory(id, len, wants, options, |alloc| alloc.furnish(at, bytes))?;
         self.slot(at).size(len, options.metadata.len(), options.children.len());
         self.commit(at, id, len, bytes)?;
         self.fill_in(at, options)?;
@@ -226,7 +236,7 @@ impl Inner {
         let class = if bytes == 0 { Some(magazine::EMPTY) } else { alloc::class_of(bytes) };
         // Those who queue come first.
         if let Some(class) = class
-            && self.shared.ctl.u32(H_QUEUED).load(Ordering::Relaxed) == 0
+            && queue::is_empty(&self.shared)
         {
             while let Some(at) = self.looks.magazine.take(class) {
                 let slot = self.slot(at);
@@ -256,7 +266,7 @@ impl Inner {
         self.refuse_existing(id)?;
         if bytes > 0 && options.children.is_empty() && outlet::falls_back(&self.shared) {
             let now = ObjectOptions { timeout: Some(Duration::ZERO), ..ObjectOptions::new() };
-            let taken = self.with_memory(id, len, bytes, &now, |alloc| alloc.reserve(self.me, bytes));
+            let taken = self.with_memory(id, len, Wants { bytes, slot: true }, &now, |alloc| alloc.reserve(self.me, bytes));
             return match taken {
                 Err(full) if full.is_store_full() && bytes <= self.shared.layout.capacity => {
                     self.reserve_file(id, len, bytes, flags, options)
@@ -264,9 +274,10 @@ impl Inner {
                 taken => taken.map(|(at, _)| self.flagged(at, flags)),
             };
         }
-        let (at, _) = self.with_memory(id, len, bytes, options, |alloc| {
+        let (at, _) = self.with_memory(id, len, Wants { bytes, slot: true }, options, |alloc| {
             let taken = alloc.reserve(self.me, bytes)?;
-            if let Some(class) = class {
+            // Those who queue have looked for what is CACHED before or will find this lock taken.
+            if let Some(class) = class.filter(|_| queue::is_empty(&self.shared)) {
                 let ahead = Magazine::depth(class) / 2;
                 let spare = alloc.reserve_ahead(self.me, class, ahead);
                 spare.for_each(|at| {
@@ -287,7 +298,7 @@ impl Inner {
         flags: u64,
         options: &ObjectOptions,
     ) -> Result<SlotRef> {
-        let (at, _) = self.with_memory(id, len, 0, options, |alloc| alloc.reserve(self.me, 0))?;
+        let (at, _) = self.with_memory(id, len, Wants { bytes: 0, slot: true }, options, |alloc| alloc.reserve(self.me, 0))?;
         let Some(disk) = self.looks.disk() else { return Ok(at) };
         let number = self.looks.table(&self.shared).next_fallback();
         let slot = self.slot(at);
@@ -312,45 +323,61 @@ impl Inner {
         at
     }
 
-    /// Calls `take` under the allocator's lock until it succeeds, waiting for memory to come back.
+    /// Calls `take` under the allocator's lock until it succeeds: makes room, then queues for what comes free.
+    ///
+    /// Ends at the deadline, whoever is stopped or dead and whatever he has.
     fn with_memory<R>(
         &self,
         id: ObjectId,
         len: usize,
-        bytes: usize,
+        wants: Wants,
         options: &ObjectOptions,
         mut take: impl FnMut(&mut Alloc<'_>) -> Result<R, Shortage>,
     ) -> Result<R> {
-        if bytes > self.shared.layout.capacity {
+        if wants.bytes > self.shared.layout.capacity {
             return Err(self.full(id, len, FullWhy::Never));
         }
-        let mut attempt = || {
-            let mut alloc = Alloc::lock(&self.shared, self.me);
-            // What clients keep for themselves is free memory.
-            take(&mut alloc).or_else(|shortage| if alloc.collect() { take(&mut alloc) } else { Err(shortage) })
-        };
-        let shortage = match attempt() {
-            Ok(taken) => return Ok(taken),
-            Err(shortage) => shortage,
-        };
         let patience = options.timeout.unwrap_or(self.create_timeout);
-        let deadline = Instant::now().checked_add(patience);
-        let mut last = shortage;
-        let queued = self.shared.ctl.u32(self.shared.layout.client(self.index().into()) + C_QUEUED);
-        queued.fetch_add(1, Ordering::Relaxed);
-        self.shared.ctl.u32(H_QUEUED).fetch_add(1, Ordering::SeqCst);
-        let found = waits::wait(&self.shared, On::Space, deadline, || match attempt() {
-            Ok(taken) => Some(taken),
-            Err(shortage) => {
-                last = shortage;
-                None
+        let since = clock::monotonic_ns();
+        let deadline = since.saturating_add(u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX));
+        let request = Request::new(&self.shared, self.me, wants);
+        // With eviction, a look at all slots comes once in many creations only.
+        let collect = !outlet::evicts(&self.shared);
+        let mut search = Search { inner: self, request, deadline, collect, evicted: false, disk: None };
+        let mut last = match search.attempt(&mut take) {
+            Ok(taken) => return Ok(taken),
+            Err(obstacle) => obstacle,
+        };
+        // What others keep may have become theirs before they could know that somebody queues.
+        search.collect = true;
+        while let Some(left) = search.deadline.checked_sub(clock::monotonic_ns()).filter(|left| *left > 0) {
+            search.request.join(last.shortage(wants), since, search.deadline);
+            let nap = last.ends_in().min(SLICE).min(Duration::from_nanos(left));
+            let found = waits::wait(&self.shared, On::Space, Instant::now().checked_add(nap), || {
+                match search.attempt(&mut take) {
+                    Ok(taken) => Some(Some(taken)),
+                    Err(obstacle) => {
+                        search.request.lacks(obstacle.shortage(wants));
+                        last = obstacle;
+                        // Another elder, which may give up before this nap ends.
+                        (obstacle.ends_in() < nap).then_some(None)
+                    }
+                }
+            });
+            match found {
+                Some(Some(taken)) => return Ok(taken),
+                Some(None) => {}
+                None => search.look_harder(last),
             }
-        });
-        queued.fetch_sub(1, Ordering::Relaxed);
-        self.shared.ctl.u32(H_QUEUED).fetch_sub(1, Ordering::SeqCst);
-        found.ok_or_else(|| match last {
-            Shortage::Slots => self.full(id, len, FullWhy::Table(self.shared.layout.slots)),
-            Shortage::Memory => self.full(id, len, FullWhy::Waited(patience)),
+        }
+        let disk = search.disk.take();
+        drop(search);
+        if let Some(error) = disk {
+            return Err(Error::disk(id, error));
+        }
+        Err(match last {
+            Obstacle::Short(Shortage::Slots) => self.full(id, len, FullWhy::Table(self.shared.layout.slots)),
+            _ => self.full(id, len, FullWhy::Waited(patience)),
         })
     }
 
@@ -461,10 +488,20 @@ impl Inner {
         self.actor().drop_unit(at.index, VIEW);
     }
 
+    /// Moves objects to disk until `bytes` of memory came free; returns how many did.
+    pub(crate) fn spill(&self, bytes: u64) -> Result<u64> {
+        let Some(mover) = Mover::try_lock(self.actor()) else { return Ok(0) };
+        match room::spill(&mover, self.actor(), bytes, 0) {
+            (0, Some(error)) => Err(Error::spill(error)),
+            (spilled, _) => Ok(spilled),
+        }
+    }
+
     /// Describes why there was no room.
     fn full(&self, id: ObjectId, asked: usize, why: FullWhy) -> Error {
         let capacity = self.shared.layout.capacity as u64;
-        let largest = Alloc::lock(&self.shared, self.me).largest_free() as u64;
+        let soon = Instant::now() + LOCK_PATIENCE;
+        let largest = Alloc::lock_until(&self.shared, self.me, soon).map(|mut alloc| alloc.largest_free() as u64);
         let free = capacity.saturating_sub(alloc::used_bytes(&self.shared));
         ErrorKind::StoreFull(Full { id, asked, capacity, free, largest, holders: self.bytes_by_pid(), why }).into()
     }
@@ -487,6 +524,140 @@ impl Inner {
         sums.sort_by_key(|&(pid, bytes)| (std::cmp::Reverse(bytes), pid));
         sums.truncate(8);
         sums
+    }
+}
+
+/// A creation's search for memory.
+struct Search<'a> {
+    inner: &'a Inner,
+    request: Request<'a>,
+    /// When it ends, on the clock of [`clock::monotonic_ns`].
+    deadline: u64,
+    /// Whether the next attempt takes away what others keep.
+    collect: bool,
+    /// Whether this creation has evicted something since its last attempt.
+    evicted: bool,
+    /// What the disk had against it when room was made last.
+    disk: Option<DiskError>,
+}
+
+/// What keeps a creation from its memory.
+#[derive(Debug, Clone, Copy)]
+enum Obstacle {
+    /// Nothing that is free is enough.
+    Short(Shortage),
+    /// Others come first.
+    Barred(Barred),
+    /// The allocator's lock was not to be had.
+    Locked,
+}
+
+impl Obstacle {
+    /// What the creation stands in the queue for.
+    fn shortage(self, wants: Wants) -> Shortage {
+        match self {
+            Obstacle::Short(shortage) => shortage,
+            _ if wants.bytes == 0 => Shortage::Slots,
+            _ => Shortage::Memory,
+        }
+    }
+
+    /// When it ends by itself.
+    fn ends_in(self) -> Duration {
+        match self {
+            Obstacle::Barred(barred) => Duration::from_nanos(barred.until.saturating_sub(clock::monotonic_ns())),
+            _ => Duration::MAX,
+        }
+    }
+}
+
+impl Search<'_> {
+    /// Tries once, and again while there is something that can be made room with.
+    fn attempt<R>(&mut self, take: &mut impl FnMut(&mut Alloc<'_>) -> Result<R, Shortage>) -> Result<R, Obstacle> {
+        let mut outcome = self.take(take);
+        if let Err(Obstacle::Short(Shortage::Memory)) = outcome
+            && self.make_room(false)
+        {
+            outcome = self.take(take);
+        }
+        let need = self.request.wants().bytes as u64;
+        let mut evictor = Evictor::new(self.inner.actor());
+        while let Err(Obstacle::Short(_)) = outcome {
+            match evictor.next() {
+                Some(Step::Freed(bytes)) if bytes < need => continue,
+                Some(Step::Freed(_)) => self.evicted = true,
+                // What is free and only kept by somebody is better taken than an object.
+                Some(Step::Scan) => self.collect = true,
+                None => break,
+            }
+            outcome = self.take(take);
+        }
+        if let Err(Obstacle::Short(Shortage::Memory)) = outcome
+            && outlet::spills(&self.inner.shared)
+            && self.make_room(true)
+        {
+            outcome = self.take(take);
+        }
+        outcome
+    }
+
+    /// Moves objects together, or to disk; says whether that may have helped.
+    fn make_room(&mut self, spills: bool) -> bool {
+        let begun = clock::monotonic_ns();
+        let room = room::make(self.inner.actor(), self.request.wants().bytes, spills);
+        if spills {
+            // The clock stands still meanwhile.
+            self.deadline = self.deadline.saturating_add(clock::monotonic_ns().saturating_sub(begun));
+        }
+        match room {
+            Room::Made => true,
+            Room::No => false,
+            Room::Disk(error) => {
+                self.disk = Some(error);
+                false
+            }
+        }
+    }
+
+    /// Asks who comes first, and takes memory under the allocator's lock if that is this creation.
+    fn take<R>(&mut self, take: &mut impl FnMut(&mut Alloc<'_>) -> Result<R, Shortage>) -> Result<R, Obstacle> {
+        let inner = self.inner;
+        if let Some(barred) = self.request.barred() {
+            return Err(Obstacle::Barred(barred));
+        }
+        let left = Duration::from_nanos(self.deadline.saturating_sub(clock::monotonic_ns()));
+        let now = Instant::now();
+        let latest = now.checked_add(left.saturating_add(LOCK_PATIENCE)).unwrap_or(now);
+        let mut alloc = Alloc::lock_until(&inner.shared, inner.me, latest).ok_or(Obstacle::Locked)?;
+        // Somebody may have aged while this one waited for the lock.
+        if let Some(barred) = self.request.barred() {
+            return Err(Obstacle::Barred(barred));
+        }
+        if std::mem::take(&mut self.evicted) {
+            // What went is kept for creations of the same size.
+            let magazine = &inner.looks.magazine;
+            let kept = (0..=magazine::EMPTY).flat_map(|class| std::iter::from_fn(move || magazine.take(class)));
+            kept.for_each(|at| {
+                alloc.release_cached(at);
+            });
+        }
+        let shortage = match take(&mut alloc) {
+            Ok(taken) => return Ok(taken),
+            Err(shortage) => shortage,
+        };
+        let is_left = inner.shared.ctl.u64(H_LEFT_FREE).load(Ordering::SeqCst) != 0;
+        let collect = std::mem::take(&mut self.collect) || is_left;
+        // What clients keep for themselves is free memory.
+        let again = if collect && alloc.collect() { take(&mut alloc) } else { Err(shortage) };
+        again.map_err(Obstacle::Short)
+    }
+
+    /// Does once a second what the wakes of others should have made needless.
+    fn look_harder(&mut self, last: Obstacle) {
+        self.collect = true;
+        if let Obstacle::Barred(barred) = last {
+            queue::forget_if_dead(&self.inner.shared, barred.by);
+        }
     }
 }
 

@@ -12,7 +12,7 @@
 //!   128  any-seal sequence (u32 futex)       192  reclaim sequence (u32 futex)
 //!   256  space sequence (u32 futex)          384  rings ever used
 //!  1024  place of the object that is being moved            1032  its slot {generation:32 | slot + 1:32}
-//!  1088  creations that queue for memory (u32)              1152  next ticket of that queue
+//!  1088  creations that queue for memory                    1152  last ticket of that queue, cells ever used
 //!  1216  clock of least recent use                          1280  freed slots left to the allocator's next owner
 //!  1344  objects left to the nested lock's next owner   2048  folder for objects on disk (outlet.rs)
 //!
@@ -392,6 +392,7 @@ pub(crate) const fn hash() -> u64 {
     let hash = fold(0xcbf2_9ce4_8422_2325, FACTS);
     let hash = fold(hash, crate::alloc::LAYOUT);
     let hash = fold(hash, crate::disk::LAYOUT);
+    let hash = fold(hash, crate::queue::LAYOUT);
     fold(hash, crate::ring::LAYOUT)
 }
 

@@ -73,6 +73,7 @@ mod current;
 #[allow(dead_code, unused_imports, reason = "the life cycle of objects does not use it yet")]
 mod disk;
 mod error;
+mod evict;
 mod holds;
 mod host;
 mod id;
@@ -89,6 +90,7 @@ mod outlet;
 mod place;
 #[cfg(all(test, loom))]
 mod proof;
+mod queue;
 mod reap;
 mod report;
 mod ring;

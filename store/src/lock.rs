@@ -17,7 +17,7 @@
 //! - ST-5: between a take-over and its repair nobody else can hold the lock; an owner that was taken for dead
 //!   (its record is free: it has detached but for this) cannot unlock for its successor.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::client::{self, ClientKey};
 use crate::shared::Shared;
@@ -157,6 +157,20 @@ pub(crate) fn all() -> impl Iterator<Item = Lock> {
     [Lock::Move, Lock::Alloc, Lock::Nested, Lock::Reap].into_iter().chain((0..crate::layout::SHARDS).map(Lock::Shard))
 }
 
+/// Takes a lock for a client, waiting for it until `deadline` at most.
+pub(crate) fn acquire_until(shared: &Shared, lock: Lock, me: ClientKey, deadline: Instant) -> Option<Guard<'_>> {
+    if let Some(guard) = try_acquire(shared, lock, me) {
+        return Some(guard);
+    }
+    let word = shared.ctl.u32(shared.layout.lock(lock.index()));
+    loop {
+        let left = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
+        if let Some(guard) = sleep_for(shared, word, name(me), left.min(SLICE)) {
+            return Some(guard);
+        }
+    }
+}
+
 #[cold]
 fn acquire_slow<'a>(shared: &Shared, word: &'a AtomicU32, mine: u32) -> Guard<'a> {
     for _ in 0..SPINS {
@@ -168,24 +182,30 @@ fn acquire_slow<'a>(shared: &Shared, word: &'a AtomicU32, mine: u32) -> Guard<'a
         }
     }
     loop {
-        let now = word.load(Ordering::Relaxed);
-        if now == 0 {
-            // Others may sleep: whoever had to wait keeps the bit, at the price of one idle wake.
-            if word.compare_exchange(0, mine | WAITERS, Ordering::Acquire, Ordering::Relaxed).is_ok() {
-                return Guard { word, mine, must_repair: false };
-            }
-            continue;
-        }
-        let marked = now | WAITERS;
-        if now != marked && word.compare_exchange(now, marked, Ordering::Relaxed, Ordering::Relaxed).is_err() {
-            continue;
-        }
-        if !futex::wait(word, marked, Some(SLICE), u32::MAX)
-            && marked & !WAITERS != mine
-            && is_owner_dead(shared, marked)
-            && word.compare_exchange(marked, mine | WAITERS, Ordering::Acquire, Ordering::Relaxed).is_ok()
-        {
-            return Guard { word, mine, must_repair: true };
+        if let Some(guard) = sleep_for(shared, word, mine, SLICE) {
+            return guard;
         }
     }
+}
+
+/// Takes a lock if it is free, or if its owner is dead at the end of a slice of sleep; `None`: try again.
+fn sleep_for<'a>(shared: &Shared, word: &'a AtomicU32, mine: u32, slice: Duration) -> Option<Guard<'a>> {
+    let now = word.load(Ordering::Relaxed);
+    if now == 0 {
+        // Others may sleep: whoever had to wait keeps the bit, at the price of one idle wake.
+        word.compare_exchange(0, mine | WAITERS, Ordering::Acquire, Ordering::Relaxed).ok()?;
+        return Some(Guard { word, mine, must_repair: false });
+    }
+    let marked = now | WAITERS;
+    if now != marked {
+        word.compare_exchange(now, marked, Ordering::Relaxed, Ordering::Relaxed).ok()?;
+    }
+    if futex::wait(word, marked, Some(slice), u32::MAX)
+        || marked & !WAITERS == mine
+        || !is_owner_dead(shared, marked)
+    {
+        return None;
+    }
+    word.compare_exchange(marked, mine | WAITERS, Ordering::Acquire, Ordering::Relaxed).ok()?;
+    Some(Guard { word, mine, must_repair: true })
 }

@@ -26,6 +26,8 @@
 //! - ST-21: an object changes its place only in M6, under both locks, and only if no view has stood since M4.
 //! - ST-22: the record of the move names a place of the arena that no object has, or one that has arrived.
 
+use std::cell::Cell;
+
 use crate::alloc::{Alloc, Shortage};
 use crate::disk::{DiskError, Head, Record};
 use crate::holds::{Actor, Adopted, HOLD};
@@ -41,6 +43,8 @@ use crate::{alloc, copy};
 pub(crate) struct Mover<'a> {
     actor: Actor<'a>,
     guard: Option<Guard<'a>>,
+    /// Whether anything has changed its place.
+    moved: Cell<bool>,
 }
 
 /// Why an object was not moved.
@@ -50,19 +54,18 @@ pub(crate) enum Stays {
     Wanted,
     /// There is no memory for it.
     NoRoom,
-    /// The system gives no memory, or the disk failed.
-    Failed(String),
-    /// What is on disk is not what was written, or the disk is full.
+    /// The disk is full or failed, or what is on it is not what was written.
     Disk(DiskError),
 }
 
 impl<'a> Mover<'a> {
-    /// Takes the lock of moves; repairs what a dead mover left.
+    /// Takes the lock of moves, waiting for it.
+    #[cfg(test)]
     pub(crate) fn lock(actor: Actor<'a>) -> Mover<'a> {
         Mover::with(actor, lock::acquire(actor.shared, Lock::Move, actor.me))
     }
 
-    /// Takes the lock if that needs no waiting.
+    /// Takes the lock of moves if that needs no waiting; repairs what a dead mover left.
     pub(crate) fn try_lock(actor: Actor<'a>) -> Option<Mover<'a>> {
         lock::try_acquire(actor.shared, Lock::Move, actor.me).map(|guard| Mover::with(actor, guard))
     }
@@ -70,7 +73,7 @@ impl<'a> Mover<'a> {
     /// Wraps the lock that the caller has taken (over).
     pub(crate) fn with(actor: Actor<'a>, guard: Guard<'a>) -> Mover<'a> {
         let repair = guard.must_repair();
-        let mover = Mover { actor, guard: Some(guard) };
+        let mover = Mover { actor, guard: Some(guard), moved: Cell::new(false) };
         if repair {
             mover.repair();
         }
@@ -226,7 +229,7 @@ impl<'a> Mover<'a> {
     }
 
     fn commit(&self, offset: usize, len: usize) -> Result<(), Stays> {
-        self.actor.arena.commit(self.actor.shared, offset, len).map_err(|e| Stays::Failed(e.to_string()))
+        self.actor.arena.commit(self.actor.shared, offset, len).map_err(|_| Stays::NoRoom)
     }
 
     /// M3 and M4.
@@ -267,6 +270,7 @@ impl<'a> Mover<'a> {
             new.store(0, Ordering::Release);
             return false;
         }
+        self.moved.set(true);
         self.record().store(0, Ordering::Release);
         let from = Place::from_word(old.load(Ordering::Relaxed), self.actor.shared.layout.places());
         if let Some(from) = from
@@ -283,7 +287,9 @@ impl Drop for Mover<'_> {
     fn drop(&mut self) {
         self.guard = None;
         // Who found it taken has gone to sleep until there is memory.
-        waits::wake(self.actor.shared, On::Space);
+        if self.moved.get() {
+            waits::wake(self.actor.shared, On::Space);
+        }
     }
 }
 

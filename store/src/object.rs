@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use crate::disk::{Mapped, Mapping, Record};
 use crate::error::{Error, ErrorKind, Result};
+use crate::evict;
 use crate::holds::{Adopted, HOLD, VIEW};
 use crate::id::ObjectId;
 use crate::inner::Inner;
@@ -119,6 +120,7 @@ impl ObjectView {
     pub(crate) fn of(inner: Arc<Inner>, at: SlotRef, id: ObjectId, state: State) -> Result<ObjectView> {
         let unit = Unit::new(inner, at, id, VIEW);
         let slot = unit.inner.slot(at);
+        evict::touch(&unit.inner.shared, slot, state);
         let (len, meta_len) = (slot.len(), slot.meta_len());
         let Some(offset) = slot.place(state).and_then(Place::offset) else { return Self::of_outside(unit, state) };
         let whole = len.checked_next_multiple_of(8).and_then(|padded| padded.checked_add(meta_len));
@@ -360,7 +362,7 @@ pub struct ObjectBuffer {
     data: *mut u8,
     len: usize,
     /// Keeps the mapping if the memory is a file of the object's own.
-    file: Option<Arc<Outside>>,
+    _file: Option<Mapping>,
 }
 
 // SAFETY: the buffer is the only writer of its bytes, like a `Box<[u8]>`.
@@ -378,11 +380,11 @@ impl ObjectBuffer {
         if let (Some(Place::File(number)), Some(disk)) = (place, inner.looks.disk()) {
             let mapping = disk.fallback_map(number, moves::payload(slot), true).map_err(|e| Error::disk(id, e))?;
             let data = mapping.as_mut_ptr().ok_or_else(|| misplaced(id, place, len))?;
-            return Ok(ObjectBuffer { draft, data, len, file: Some(Arc::new(Outside::File(mapping))) });
+            return Ok(ObjectBuffer { draft, data, len, _file: Some(mapping) });
         }
         let data = place.and_then(Place::offset).and_then(|offset| inner.arena.writable(offset, len));
         let data = data.ok_or_else(|| misplaced(id, place, len))?;
-        Ok(ObjectBuffer { draft, data, len, file: None })
+        Ok(ObjectBuffer { draft, data, len, _file: None })
     }
 
     /// Returns the object's id.

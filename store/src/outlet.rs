@@ -83,11 +83,13 @@ fn folder(shared: &Shared) -> Option<PathBuf> {
     Path::is_absolute(&path).then_some(path)
 }
 
+#[inline]
 fn has(shared: &Shared, option: u64) -> bool {
     shared.ctl.u64(H_OPTIONS).load(Ordering::Relaxed) & option != 0
 }
 
 /// Says whether the least recently used objects go when memory is short.
+#[inline]
 pub(crate) fn evicts(shared: &Shared) -> bool {
     has(shared, LRU)
 }

@@ -6,6 +6,7 @@
 //!   3  rings towards it are closed; rings from it stay until their receivers have drained them
 //!   4  slots whose actor it is:  RESERVED, CREATING -> aborted     CONDEMNED -> looked at again
 //!                                RECLAIMING -> finished
+//!      creations that it had in the queue are removed
 //!   5  if no ring of it waits to be drained: its hold words are taken away
 //!   6  everybody who waits is woken: it may have died between a change and the wake
 //!   7  counted objects that nobody holds are looked at (it may have died before it looked)
@@ -30,6 +31,7 @@ use crate::index;
 use crate::layout::C_WORD;
 use crate::lock::{self, Lock};
 use crate::moves::Mover;
+use crate::queue;
 use crate::ring;
 use crate::slot::{self, Slot, SlotRef, State};
 use crate::sync::Ordering;
@@ -76,6 +78,7 @@ fn begin(actor: &Actor<'_>, dead: ClientKey) {
     recover_locks(actor, dead);
     ring::sweep(shared, dead);
     resolve_slots(actor, dead.index);
+    queue::forget(shared, dead);
     waits::wake_everybody(shared);
 }
 
@@ -87,6 +90,11 @@ fn finish(actor: &Actor<'_>, dead: ClientKey) {
     }
     actor.drop_all_of(dead.index.into());
     look_at_unheld(actor);
+    if actor.looks.disk().is_some() {
+        // It may have died between a record and its slot. If others are moving objects now, the next one counts.
+        actor.looks.table(shared).make_due();
+        drop(Mover::try_lock(*actor));
+    }
     waits::wake_everybody(shared);
     actor.notify();
     let record = shared.ctl.u64(shared.layout.client(dead.index.into()) + C_WORD);

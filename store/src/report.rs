@@ -9,6 +9,7 @@ use crate::index;
 use crate::inner::Inner;
 use crate::moves;
 use crate::place::Place;
+use crate::queue;
 use crate::slot::{self, Slot};
 use crate::sys::{clock, memory};
 
@@ -132,7 +133,7 @@ pub(crate) fn stats(inner: &Inner) -> StoreStats {
     if inner.is_foreign() {
         return StoreStats::default();
     }
-    let attached = || (0..shared.layout.clients).filter(|&c| client::state(client::load(shared, c)) == client::ALIVE);
+    let attached = (0..shared.layout.clients).filter(|&c| client::state(client::load(shared, c)) == client::ALIVE);
     let mut stats = StoreStats::default();
     for index in 0..alloc::slots_ever(shared) {
         let slot = Slot::of(shared, index);
@@ -159,8 +160,8 @@ pub(crate) fn stats(inner: &Inner) -> StoreStats {
         free_bytes: capacity.saturating_sub(used),
         largest_free_bytes: largest,
         committed_bytes: memory::committed(inner.arena.file()),
-        clients: attached().count() as u64,
-        queued_creates: attached().map(|c| u64::from(client::queued(shared, c))).sum(),
+        clients: attached.count() as u64,
+        queued_creates: queue::len(shared),
         ..stats
     }
 }

@@ -41,8 +41,8 @@ pub(crate) fn make(actor: Actor<'_>, bytes: usize, spills: bool) -> Room {
     if !spills {
         return Room::No;
     }
-    let wanted = bytes.saturating_add(actor.shared.layout.capacity / AHEAD);
-    match spill(&mover, actor, wanted, bytes) {
+    let wanted = (bytes + actor.shared.layout.capacity / AHEAD) as u64;
+    match spill(&mover, actor, wanted, bytes as u64) {
         (0, Some(full)) => Room::Disk(full),
         (0, None) => Room::No,
         _ if Alloc::lock(actor.shared, actor.me).largest_free() >= bytes => Room::Made,
@@ -57,7 +57,7 @@ pub(crate) fn make(actor: Actor<'_>, bytes: usize, spills: bool) -> Room {
 /// Spills the oldest objects that can be until `wanted` bytes are free, or all that can be; returns the bytes.
 ///
 /// Stops at the first error if at least `needed` bytes went before it.
-pub(crate) fn spill(mover: &Mover<'_>, actor: Actor<'_>, wanted: usize, needed: usize) -> (u64, Option<DiskError>) {
+pub(crate) fn spill(mover: &Mover<'_>, actor: Actor<'_>, wanted: u64, needed: u64) -> (u64, Option<DiskError>) {
     let mut candidates: Vec<(u64, SlotRef)> = (0..alloc::slots_ever(actor.shared))
         .filter_map(|index| {
             let slot = Slot::of(actor.shared, index);
@@ -71,13 +71,13 @@ pub(crate) fn spill(mover: &Mover<'_>, actor: Actor<'_>, wanted: usize, needed: 
     candidates.sort_unstable_by_key(|&(age, at)| (age, at.index));
     let mut spilled = 0;
     for (_, at) in candidates {
-        if spilled >= wanted as u64 {
+        if spilled >= wanted {
             break;
         }
         match mover.spill(at) {
             Ok(bytes) => spilled += bytes,
             Err(Stays::Disk(error)) => {
-                let enough = spilled >= needed as u64;
+                let enough = spilled > 0 && spilled >= needed;
                 return (spilled, (!enough).then_some(error));
             }
             Err(_) => {}

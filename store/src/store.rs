@@ -8,6 +8,7 @@ use crate::bell::Bell;
 use crate::check::{self, CheckReport};
 use crate::client::{self, ClientKey};
 use crate::error::{Error, ErrorKind, Result};
+use crate::evict::{Evictor, Step};
 use crate::holds::{Adopted, HOLD, VIEW};
 use crate::id::ObjectId;
 use crate::index;
@@ -15,6 +16,7 @@ use crate::inner::Inner;
 use crate::layout::H_RECLAIMED;
 use crate::object::{ObjectBuffer, ObjectHold, ObjectView, Promise};
 use crate::options::{ObjectOptions, StoreOptions};
+use crate::outlet;
 use crate::reap;
 use crate::report::{self, ObjectInfo, StoreStats};
 use crate::ring::{Mailbox, RingError, RingSender};
@@ -285,6 +287,34 @@ impl Store {
                 _ => return Err(ErrorKind::NotFound(id).into()),
             }
         }
+    }
+
+    /// Frees at least `bytes` of memory by evicting the least recently used objects, then by spilling; returns how many.
+    ///
+    /// What is viewed stays, and what is held or contained in others is not evicted, so that it may be fewer. Objects
+    /// are evicted only if the store was made with
+    /// [`Eviction::LeastRecentlyUsed`](crate::Eviction::LeastRecentlyUsed) and spilled only if it has a `spill_dir`.
+    ///
+    /// # Errors
+    ///
+    /// [`is_out_of_disk`](Error::is_out_of_disk) if nothing could be freed because of the disk.
+    pub fn evict(&self, bytes: u64) -> Result<u64> {
+        self.inner.usable()?;
+        if bytes == 0 {
+            return Ok(0);
+        }
+        let steps = Evictor::new(self.inner.actor()).map(|step| if let Step::Freed(freed) = step { freed } else { 0 });
+        let mut most = 0;
+        for freed in steps {
+            most = most.max(freed);
+            if most >= bytes {
+                break;
+            }
+        }
+        if most < bytes && outlet::spills(&self.inner.shared) {
+            most += self.inner.spill(bytes - most)?;
+        }
+        Ok(most)
     }
 
     /// Keeps an object existing; it may be promised or sealed.

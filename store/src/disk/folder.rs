@@ -79,6 +79,10 @@ impl Folder {
         let failed = |e: Errno| DiskError::io("open the folder", base.join(&name), e);
         let base_dir = open_base(base).map_err(failed)?;
         let dir = open_dir(&base_dir, &name).map_err(failed)?;
+        if fstat(&dir).map_err(failed)?.st_uid != process::uid() {
+            // Somebody who may write to the folder above put it there.
+            return Err(failed(Errno::PERM));
+        }
         let alive = open_alive(&dir, OFlags::empty()).map_err(failed)?;
         if !share(&alive).map_err(failed)? {
             return Err(failed(Errno::NOENT));

@@ -6,14 +6,17 @@ mod arrays;
 mod attach;
 mod counted;
 mod delete;
+mod evict;
 mod forked;
 mod full;
 mod lifecycle;
 mod model;
 mod named;
 mod nested;
+mod queue;
 mod report;
 mod rings;
+mod spill;
 mod thaw;
 mod waiting;
 
