@@ -1,9 +1,12 @@
 //! The client table: who is attached.
 //!
 //! A record's word is `{generation:32 | state:8}`. The server of the attach socket takes a record
-//! FREE -> ALIVE before it answers, so that whatever the client does afterwards is watched from
-//! the start. The death of the process, or a tidy detach, moves it ALIVE -> REAPING; when nothing
-//! of the client is left it becomes FREE with the next generation (reap.rs).
+//! FREE -> JOINING before it answers, so that whatever the client does afterwards is watched from
+//! the start; the client moves it to ALIVE when it has mapped everything. Until then nothing can name
+//! the record, so a joiner that gives up, or whose server died before it was through, is undone by
+//! one exchange: JOINING -> FREE by the server or whoever adopts the store. The death of the process,
+//! or a tidy detach, moves it ALIVE -> REAPING; when nothing of the client is left it becomes FREE
+//! with the next generation (reap.rs).
 //!
 //! Invariants:
 //! - ST-2: a [`ClientKey`] names at most one client ever: the generation moves on with every reuse.
@@ -21,6 +24,7 @@ use crate::sys;
 pub(crate) const FREE: u64 = 0;
 pub(crate) const ALIVE: u64 = 1;
 pub(crate) const REAPING: u64 = 2;
+pub(crate) const JOINING: u64 = 3;
 
 /// Names a client of the store: its place in the client table and that place's generation.
 ///
@@ -58,9 +62,11 @@ pub(crate) const fn generation(word: u64) -> u32 {
     (word >> 32) as u32
 }
 
-/// Takes a free record for a process; `None` if all are taken.
-pub(crate) fn take(shared: &Shared, pid: u32, start: u64) -> Option<ClientKey> {
-    for index in 0..shared.layout.clients {
+/// Takes one of the first `most` records for a process that is joining; `None` if none of them is free.
+///
+/// Only the server of a store may, or who is about to become it.
+pub(crate) fn take(shared: &Shared, pid: u32, start: u64, most: usize) -> Option<ClientKey> {
+    for index in 0..shared.layout.clients.min(most) {
         let at = shared.layout.client(index);
         let record = shared.ctl.u64(at + C_WORD);
         let old = record.load(Ordering::Acquire);
@@ -71,13 +77,59 @@ pub(crate) fn take(shared: &Shared, pid: u32, start: u64) -> Option<ClientKey> {
         shared.ctl.u32(at + C_PID).store(pid, Ordering::Relaxed);
         shared.ctl.u64(at + C_START).store(start, Ordering::Relaxed);
         Doorbell::of(shared, index as u16).reset();
-        let new = word(generation(old), ALIVE);
+        let new = word(generation(old), JOINING);
         // SYNC client: publishes pid and start time; pairs with the Acquire loads of the word.
         if record.compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
             return Some(ClientKey { index: index as u16, generation: generation(old) });
         }
     }
     None
+}
+
+/// Makes a client of a joiner; false if it was given up meanwhile.
+pub(crate) fn confirm(shared: &Shared, joiner: ClientKey) -> bool {
+    shift(shared, joiner, JOINING, word(joiner.generation, ALIVE))
+}
+
+/// Gives a joiner up; false if it is a client, or gone, already.
+pub(crate) fn cancel(shared: &Shared, joiner: ClientKey) -> bool {
+    shift(shared, joiner, JOINING, word(joiner.generation.wrapping_add(1), FREE))
+}
+
+fn shift(shared: &Shared, client: ClientKey, from: u64, to: u64) -> bool {
+    let record = shared.ctl.u64(shared.layout.client(client.index.into()) + C_WORD);
+    record.compare_exchange(word(client.generation, from), to, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+}
+
+/// Returns the client at `index` if its state is `wanted`.
+pub(crate) fn at(shared: &Shared, index: usize, wanted: u64) -> Option<ClientKey> {
+    let now = load(shared, index);
+    (state(now) == wanted).then(|| ClientKey { index: index as u16, generation: generation(now) })
+}
+
+/// Returns the process of the client at `index`: pid and start time.
+pub(crate) fn process(shared: &Shared, index: usize) -> (u32, u64) {
+    (pid(shared, index), shared.ctl.u64(shared.layout.client(index) + C_START).load(Ordering::Relaxed))
+}
+
+/// Lists the clients of living processes.
+pub(crate) fn living(shared: &Shared) -> impl Iterator<Item = ClientKey> + '_ {
+    let alive = (0..shared.layout.clients).filter_map(|index| at(shared, index, ALIVE));
+    alive.filter(|client| !is_dead(shared, client.index.into()))
+}
+
+/// Makes a dead client's record the calling process's own, so that it can be reaped in its own name.
+///
+/// For who is alone in taking records and finds none free. Whoever reaps the client beside this does
+/// the same work under the same lock; at worst the record is free afterwards, with a pid that says nothing.
+pub(crate) fn seize(shared: &Shared, pid: u32, start: u64) -> Option<ClientKey> {
+    let dead = (0..shared.layout.clients)
+        .filter_map(|index| at(shared, index, ALIVE).or_else(|| at(shared, index, REAPING)))
+        .find(|client| is_dead(shared, client.index.into()))?;
+    let record = shared.layout.client(dead.index.into());
+    shared.ctl.u64(record + C_START).store(start, Ordering::Relaxed);
+    shared.ctl.u32(record + C_PID).store(pid, Ordering::Relaxed);
+    Some(dead)
 }
 
 /// Returns the word of a client's record.

@@ -12,10 +12,10 @@
 //! No table of processors would stay true, so that choice.rs lets the first large copies of a process
 //! decide, on pieces that have to be copied anyway.
 //!
-//! The helper is a scoped thread of this one copy: it costs some tens of microseconds where it pays by
-//! milliseconds, a process that copies nothing large has no thread, and a forked child has no pool that
-//! stayed with its parent. There is one only while a processor has nothing to do: on a busy machine the
-//! caller would wait for a thread whose turn does not come.
+//! The helper is the one thread of a pool of the store's own (never the program's global one), made at
+//! the first large copy. A forked child has no such thread and copies alone, and so does everybody
+//! while no processor is idle: on a busy machine the caller would wait for a thread whose turn does
+//! not come.
 
 mod choice;
 #[allow(unsafe_code, reason = "stores that go round the caches")]
@@ -25,6 +25,9 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use choice::Choice;
 use kernel::Kernel;
+use rayon::ThreadPool;
+
+use crate::sys::fork;
 
 /// From this size on a second thread pays for its start.
 const PARALLEL: usize = 16 << 20;
@@ -71,14 +74,22 @@ pub(crate) fn side_by_side(work: &(dyn Fn(Who) + Sync)) {
     if !has_idle_processor() {
         return work(Who::Caller);
     }
-    std::thread::scope(|scope| {
+    match pool() {
+        Some(pool) => pool.in_place_scope(|scope| {
+            scope.spawn(|_| work(Who::Helper));
+            work(Who::Caller);
+        }),
         // Without a helper the caller does it all.
-        let _ = std::thread::Builder::new()
-            .name("mobula-copy".to_owned())
-            .stack_size(256 << 10)
-            .spawn_scoped(scope, || work(Who::Helper));
-        work(Who::Caller);
-    });
+        None => work(Who::Caller),
+    }
+}
+
+/// Returns the pool of this process; none in a forked child, where its thread is not.
+fn pool() -> Option<&'static ThreadPool> {
+    static POOL: OnceLock<(u32, Option<ThreadPool>)> = OnceLock::new();
+    let make = || rayon::ThreadPoolBuilder::new().num_threads(1).thread_name(|_| "mobula-copy".to_owned()).build();
+    let (stamp, pool) = POOL.get_or_init(|| (fork::stamp(), make().ok()));
+    pool.as_ref().filter(|_| *stamp == fork::current())
 }
 
 /// Says whether fewer threads can run at this moment than there are processors for this process.

@@ -73,6 +73,8 @@ pub(crate) enum ErrorKind {
     StoreFull(Full),
     #[error("all {0} places for clients are taken; raise max_clients or end a client")]
     ClientsFull(usize),
+    #[error("{0}")]
+    NoMemory(String),
     #[error("{address} belongs to user {owner}, this process runs as user {uid}")]
     PermissionDenied { address: String, owner: u32, uid: u32 },
     #[error("address {0} is in use by a living store")]
@@ -123,7 +125,7 @@ predicates! {
     /// Says whether the object is still being written.
     is_not_sealed => ErrorKind::NotSealed(_),
     /// Says whether memory, the object table or the client table was full.
-    is_store_full => ErrorKind::StoreFull(_) | ErrorKind::ClientsFull(_),
+    is_store_full => ErrorKind::StoreFull(_) | ErrorKind::ClientsFull(_) | ErrorKind::NoMemory(_),
     /// Says whether the disk was full when an object had to go there.
     is_out_of_disk => ErrorKind::OutOfDisk { .. } | ErrorKind::SpillFailed(_),
     /// Says whether the store belongs to another user.

@@ -157,11 +157,7 @@ fn candidate(actor: &Actor<'_>, index: u32) -> Option<Candidate> {
     let slot = Slot::of(actor.shared, index);
     let state = slot.state();
     let may_go = state.state() == slot::SEALED && !state.has(slot::COUNTED) && !actor.is_held(index);
-    may_go.then(|| Candidate {
-        stamp: slot.used().load(Ordering::Relaxed),
-        index,
-        generation: state.generation(),
-    })
+    may_go.then(|| Candidate { stamp: slot.used().load(Ordering::Relaxed), index, generation: state.generation() })
 }
 
 /// Takes a candidate away if it is still one; returns the bytes of the arena that it had.

@@ -1,6 +1,5 @@
 //! What all handles of one client share, and the steps of an object's creation.
 
-use std::os::unix::net::UnixStream;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -16,6 +15,7 @@ use crate::host::Host;
 use crate::id::ObjectId;
 use crate::index::{self, Refused};
 use crate::layout::H_LEFT_FREE;
+use crate::link::Link;
 use crate::magazine::{self, Magazine};
 use crate::moves::{self, Mover};
 use crate::object::{ObjectBuffer, ObjectView, Promise};
@@ -25,7 +25,6 @@ use crate::place::Place;
 use crate::queue::{self, Barred, Request, Wants};
 use crate::reap;
 use crate::room::{self, Room};
-use crate::server::Server;
 use crate::shared::Shared;
 use crate::slot::{self, Slot, SlotRef, State};
 use crate::sync::Ordering;
@@ -53,10 +52,8 @@ pub(crate) struct Inner {
     pub(crate) opening: Mutex<()>,
     /// Whether somebody has the mailbox.
     pub(crate) mailbox_taken: AtomicBool,
-    /// Ends with this client; the server hears it.
-    pub(crate) connection: Option<UnixStream>,
-    /// The creator's server of the attach socket.
-    pub(crate) server: Option<Server>,
+    /// What ties this client to the others.
+    pub(crate) link: Link,
 }
 
 impl std::ops::Deref for Inner {
@@ -664,16 +661,14 @@ impl Search<'_> {
 impl Drop for Inner {
     fn drop(&mut self) {
         if self.is_foreign() {
-            // The client, its server thread and its socket are the parent's.
-            std::mem::forget(self.server.take());
+            // The client, its threads and its socket are the parent's.
+            self.link.abandon();
             return;
         }
-        if let Some(server) = self.server.take() {
-            server.stop();
-        }
+        self.link.stop();
         reap::detach(&self.actor(), self.me);
         // The connection closes after the record is free: the server finds nothing left to do.
-        drop(self.connection.take());
+        self.link.leave(&self.shared, &self.arena);
     }
 }
 

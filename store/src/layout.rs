@@ -11,6 +11,10 @@
 //!    96  ready: 0 while being made, then 1                 104  options (bits)
 //!   128  any-seal sequence (u32 futex)       192  reclaim sequence (u32 futex)
 //!   256  space sequence (u32 futex)          384  rings ever used
+//!   448  server {generation:32 | index + 1:32}             456  hash of the socket's path
+//!   464  default patience of a creation, ns                472  inode of the arena
+//!   480  most clients
+//!   512  length of the segment's name, then its 64 bytes (zero: anonymous)
 //!  1024  place of the object that is being moved            1032  its slot {generation:32 | slot + 1:32}
 //!  1088  creations that queue for memory                    1152  last ticket of that queue, cells ever used
 //!  1216  clock of least recent use                          1280  freed slots left to the allocator's next owner
@@ -67,6 +71,12 @@ pub(crate) const H_ANY_SEAL: usize = 128;
 pub(crate) const H_RECLAIMED: usize = 192;
 pub(crate) const H_SPACE: usize = 256;
 pub(crate) const H_RINGS_EVER: usize = 384;
+pub(crate) const H_SERVER: usize = 448;
+pub(crate) const H_ADDRESS: usize = 456;
+pub(crate) const H_PATIENCE: usize = 464;
+pub(crate) const H_ARENA: usize = 472;
+pub(crate) const H_MOST_CLIENTS: usize = 480;
+pub(crate) const H_NAME: usize = 512;
 pub(crate) const H_MOVE_PLACE: usize = 1024;
 pub(crate) const H_MOVE_SLOT: usize = 1032;
 pub(crate) const H_QUEUED: usize = 1088;
@@ -340,6 +350,12 @@ pub(crate) const fn hash() -> u64 {
         H_RECLAIMED,
         H_SPACE,
         H_RINGS_EVER,
+        H_SERVER,
+        H_ADDRESS,
+        H_PATIENCE,
+        H_ARENA,
+        H_MOST_CLIENTS,
+        H_NAME,
         H_OPTIONS,
         H_MOVE_PLACE,
         H_MOVE_SLOT,

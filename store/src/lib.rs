@@ -41,6 +41,8 @@
 //! |---|---|---|
 //! | `layout`, `ctl` | where every shared word lies | ST-1 |
 //! | `client` | who is attached | ST-2, ST-3 |
+//! | `create`, `attach`, `server` | making a store, joining it, letting others in | |
+//! | `adopt`, `guard` | taking over the store of a dead server; going on without one | ST-A1 |
 //! | `lock` | locks that survive their owners | ST-4, ST-5 |
 //! | `slot` | the states of an object | ST-7 to ST-9 |
 //! | `index` | from ids to slots | ST-10, ST-11 |
@@ -56,6 +58,8 @@ compile_error!(
     "mobula-store needs Linux: memfd, futex and pidfd have no equal elsewhere; run it in a Linux container or virtual machine"
 );
 
+mod address;
+mod adopt;
 mod alloc;
 #[allow(unsafe_code, reason = "the mappings of payload")]
 mod arena;
@@ -67,6 +71,7 @@ mod check;
 mod client;
 mod compact;
 mod copy;
+mod create;
 #[allow(unsafe_code, reason = "the mapping of the shared words")]
 mod ctl;
 mod current;
@@ -74,18 +79,22 @@ mod current;
 mod disk;
 mod error;
 mod evict;
+mod guard;
+mod handshake;
 mod holds;
 mod host;
 mod id;
 mod index;
 mod inner;
 mod layout;
+mod link;
 mod lock;
 mod magazine;
 mod moves;
 #[allow(unsafe_code, reason = "slices of sealed and of owned memory")]
 mod object;
 mod options;
+mod origin;
 mod outlet;
 mod place;
 #[cfg(all(test, loom))]
@@ -95,7 +104,6 @@ mod reap;
 mod report;
 mod ring;
 mod room;
-#[allow(unsafe_code, reason = "owns the handle of a foreign crate")]
 mod segment;
 mod server;
 mod shared;

@@ -13,7 +13,9 @@ pub enum Segment {
     Anonymous,
     /// Named shared memory: `<name>` and `<name>.ctl`, found by name by any process of the user.
     ///
-    /// A name outlives a creator that was killed; the next creation of the name replaces it.
+    /// A name outlives a creator that was killed: the next creation of the name adopts the store if one of
+    /// its clients lives, and replaces it otherwise. Its memory is what the system has for named segments,
+    /// which is little in many containers.
     Named(String),
 }
 

@@ -3,52 +3,51 @@
 //! ```text
 //!   joiner                                   server (thread `mobula-store`)
 //!     connect                                  accept, ask the kernel for uid and pid
-//!     {magic, zero} -------------------------> another user: refused, nothing mapped
+//!     hello -------------------------------->  another user: refused, nothing mapped
 //!                                              take a client record, watch the process
-//!     <--- {status, client, lengths} + fds ---
+//!     <------------------------ answer + fds
+//!     map, record JOINING -> ALIVE
 //!     ... the connection stays open ...        process ends (pidfd): reap
-//!                                              connection ends: the client detached itself
+//!                                              connection ends: the client detached itself, or gave up
 //! ```
+//!
+//! What they say is in `handshake.rs`. The server of an adopted store watches the processes of its
+//! clients from the start; they connect again when they hear of it (guard.rs).
 //!
 //! One epoll, no polling: an idle store burns nothing. A joiner that says nothing within a second
 //! is dropped; connections are non-blocking, so that no joiner delays another.
+//!
+//! At a tidy end the segment's names go first, while nobody else can have them, then the server's
+//! word in the header, the socket, and the connections, by which the others hear of it.
 
 use std::collections::HashMap;
 use std::fmt;
-use std::fs::File;
 use std::io::{self, Read, Write};
+use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 
+use crate::address::Address;
 use crate::arena::Arena;
 use crate::client::{self, ClientKey};
 use crate::error::{Error, Result};
+use crate::handshake::{self, Answer, Hello};
 use crate::holds::{Actor, Looks};
+use crate::origin::{self, Origin};
 use crate::reap;
-use crate::segment::Name;
+use crate::segment;
 use crate::shared::Shared;
-use crate::sys::{memory, process, socket};
+use crate::sys::{process, socket};
 
 /// How long a connection may stay silent before it has said what it wants.
 const HELLO_TIME: Duration = Duration::from_secs(1);
 /// Connections that have not said hello; more are refused until some have.
 const MAX_STRANGERS: usize = 256;
-
-/// What a joiner says first.
-pub(crate) const HELLO: [u8; 7] = *b"mobula1";
-/// Length of a hello: the magic and a byte that is zero for now.
-pub(crate) const HELLO_LEN: usize = 8;
-/// Status byte of the answer.
-pub(crate) const WELCOME: u8 = 0;
-pub(crate) const FULL: u8 = 1;
-/// Length of the answer: status, client index (u16), generation (u32), ctl and arena lengths (u64), timeout in ns (u64).
-pub(crate) const ANSWER_LEN: usize = 32;
 
 /// The running server of the process that created the store.
 pub(crate) struct Server {
@@ -62,35 +61,39 @@ impl fmt::Debug for Server {
     }
 }
 
-/// What the server needs of the store.
+/// What the server needs of the store; when it is dropped the store is served no longer.
 pub(crate) struct Host {
     pub(crate) shared: Arc<Shared>,
     pub(crate) arena: Arc<Arena>,
-    pub(crate) ctl_file: File,
-    pub(crate) names: Vec<Name>,
-    /// Keeps the name of a named segment ours.
-    pub(crate) _name_lock: Option<File>,
-    pub(crate) create_timeout: Duration,
-    /// Shared with the creator's handle: both work in the name of one client (holds.rs).
+    /// Shared with the server's own handle: both work in the name of one client (holds.rs).
     pub(crate) looks: Arc<Looks>,
-    /// The creator's own client: the server works in its name.
+    /// The server's own client, in whose name it works.
     pub(crate) me: ClientKey,
-    pub(crate) socket: PathBuf,
-    /// A folder that was made for the socket alone and goes with it.
-    pub(crate) folder: Option<PathBuf>,
+    pub(crate) origin: Origin,
+    pub(crate) address: Address,
 }
 
 impl Server {
-    /// Starts serving on a bound socket.
-    pub(crate) fn start(listener: UnixListener, host: Host) -> Result<Server> {
+    /// Starts serving on a bound socket; of an adopted store the dead are reaped first, as far as there is time.
+    pub(crate) fn start(listener: UnixListener, host: Host, time: Duration) -> Result<Server> {
         let failed = |e: io::Error| Error::io("could not start the store's server thread", e);
         let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(|e| failed(e.into()))?);
         let mut guests = Guests::new(listener, host, stop.clone()).map_err(failed)?;
+        origin::serve(&guests.host.shared, guests.host.me);
+        let (ready, is_ready) = mpsc::channel::<()>();
         let thread = std::thread::Builder::new()
             .name("mobula-store".to_owned())
             .stack_size(256 << 10)
-            .spawn(move || guests.serve())
+            .spawn(move || {
+                guests.take_in();
+                guests.host.address.announce();
+                drop(ready);
+                guests.serve();
+                guests.close();
+            })
             .map_err(failed)?;
+        // It ends with the other end, or when the time is over.
+        let _ = is_ready.recv_timeout(time);
         Ok(Server { stop, thread: Some(thread) })
     }
 
@@ -105,14 +108,30 @@ impl Server {
     }
 }
 
-/// A connection and what is known about it.
+/// A descriptor that is watched, and what is known about it.
 enum Guest {
     /// Has not said what it wants.
     Stranger { stream: UnixStream, since: Instant, said: Vec<u8> },
-    /// A client; watched until its process ends or it detaches.
-    Client { _stream: UnixStream, key: ClientKey },
+    /// A client, or one that is joining; watched until its process ends or it detaches.
+    Client { stream: UnixStream, key: ClientKey },
     /// The process of a client.
-    Process { _pidfd: OwnedFd, key: ClientKey },
+    Process { pidfd: OwnedFd, key: ClientKey },
+}
+
+impl Guest {
+    fn fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Guest::Stranger { stream, .. } | Guest::Client { stream, .. } => stream.as_fd(),
+            Guest::Process { pidfd, .. } => pidfd.as_fd(),
+        }
+    }
+
+    fn key(&self) -> Option<ClientKey> {
+        match self {
+            Guest::Stranger { .. } => None,
+            Guest::Client { key, .. } | Guest::Process { key, .. } => Some(*key),
+        }
+    }
 }
 
 struct Guests {
@@ -137,6 +156,49 @@ impl Guests {
     fn watch(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
         let data = epoll::EventData::new_u64(u64::try_from(fd.as_raw_fd()).unwrap_or(u64::MAX));
         Ok(epoll::add(&self.epoll, fd, data, epoll::EventFlags::IN | epoll::EventFlags::RDHUP)?)
+    }
+
+    /// Ends the watch of a descriptor before it is closed: a forked child may have a copy of it.
+    fn unwatch(&self, fd: BorrowedFd<'_>) {
+        let _ = epoll::delete(&self.epoll, fd);
+    }
+
+    /// Forgets what belongs to a client that is gone.
+    fn forget(&mut self, key: ClientKey) {
+        let epoll = &self.epoll;
+        self.guests.retain(|_, guest| {
+            let gone = guest.key() == Some(key);
+            if gone {
+                let _ = epoll::delete(epoll, guest.fd());
+            }
+            !gone
+        });
+    }
+
+    /// Watches the clients that an adopted store has already, and reaps those that are dead.
+    fn take_in(&mut self) {
+        for index in (0..self.host.shared.layout.clients).filter(|&index| index != usize::from(self.host.me.index)) {
+            let Some(key) = client::at(&self.host.shared, index, client::ALIVE) else {
+                // Reaping that stopped half way.
+                reap::reap_at(self.actor(), index);
+                continue;
+            };
+            let (pid, start) = client::process(&self.host.shared, index);
+            match process::watch(pid) {
+                Ok(pidfd) if process::is_alive(pid, start) => {
+                    if let Err(error) = self.watch(pidfd.as_fd()) {
+                        tracing::warn!(%error, pid, "could not watch a client of an adopted store");
+                    }
+                    self.guests.insert(pidfd.as_raw_fd(), Guest::Process { pidfd, key });
+                }
+                _ => drop(reap::reap_at(self.actor(), index)),
+            }
+        }
+    }
+
+    fn actor(&self) -> Actor<'_> {
+        let Host { shared, arena, looks, me, .. } = &self.host;
+        Actor { shared, arena, looks, me: *me }
     }
 
     fn serve(&mut self) {
@@ -197,30 +259,33 @@ impl Guests {
             None => {}
             Some(Guest::Stranger { mut stream, since, mut said }) => {
                 self.strangers -= 1;
-                let mut bytes = [0; HELLO_LEN];
-                match stream.read(&mut bytes[..HELLO_LEN - said.len()]) {
-                    Ok(0) => {}
-                    Ok(n) => {
+                let mut bytes = [0; handshake::LEN];
+                match stream.read(&mut bytes[..handshake::LEN - said.len()]) {
+                    Ok(n) if n > 0 => {
                         said.extend_from_slice(&bytes[..n]);
-                        if said.len() == HELLO_LEN {
-                            self.admit(stream, &said);
-                        } else {
-                            self.keep(fd, Guest::Stranger { stream, since, said });
+                        match <&[u8; handshake::LEN]>::try_from(&said[..]) {
+                            Ok(hello) => self.greet(stream, Hello::from_bytes(hello)),
+                            Err(_) => self.keep(fd, Guest::Stranger { stream, since, said }),
                         }
                     }
                     Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                        self.keep(fd, Guest::Stranger { stream, since, said })
+                        self.keep(fd, Guest::Stranger { stream, since, said });
                     }
-                    Err(_) => {}
+                    _ => self.unwatch(stream.as_fd()),
                 }
             }
-            // Whoever detaches has given its record up before; a connection that just breaks says nothing about the
-            // process, which may have died while it was detaching.
-            Some(Guest::Client { key, .. }) if client::is_recorded(&self.host.shared, key) => {}
-            Some(Guest::Client { key, .. }) => {
-                self.guests.retain(|_, guest| !matches!(guest, Guest::Process { key: other, .. } if *other == key));
+            Some(Guest::Client { stream, key }) => {
+                self.unwatch(stream.as_fd());
+                // Whoever detaches has given its record up before; a connection that just breaks says nothing about
+                // the process, which may have died while it was detaching. One that had not joined gives up.
+                if client::cancel(&self.host.shared, key) || !client::is_recorded(&self.host.shared, key) {
+                    self.forget(key);
+                }
             }
-            Some(Guest::Process { key, .. }) => self.reap(key),
+            Some(Guest::Process { pidfd, key }) => {
+                self.unwatch(pidfd.as_fd());
+                self.bury(key);
+            }
         }
     }
 
@@ -229,71 +294,111 @@ impl Guests {
         self.guests.insert(fd, guest);
     }
 
-    /// Makes a client of a connection that has said hello.
-    fn admit(&mut self, stream: UnixStream, said: &[u8]) {
-        if said[..HELLO.len()] != HELLO {
-            return;
-        }
-        let Ok(peer) = socket::peer(&stream) else { return };
-        // The descriptor is opened before the start time is read: if the pid was reused in between,
-        // the descriptor says at once that its process is not the one that connected, or watches the right one.
-        let (Ok(pidfd), Some(start)) = (process::watch(peer.pid), process::start_time(peer.pid)) else { return };
-        let Some(key) = client::take(&self.host.shared, peer.pid, start) else {
-            let mut answer = [0; ANSWER_LEN];
-            answer[0] = FULL;
-            answer[8..16].copy_from_slice(&(self.host.shared.layout.clients as u64).to_le_bytes());
-            let _ = (&stream).write_all(&answer);
-            return;
+    /// Answers a connection that has said what it wants; one that makes no sense ends.
+    fn greet(&mut self, stream: UnixStream, hello: Option<Hello>) {
+        let client = match hello {
+            Some(Hello::Join) => self.admit(&stream),
+            Some(Hello::Rejoin { uuid, client }) => self.knows(&stream, uuid, client).then_some(client),
+            None => None,
         };
-        if let Err(error) = self.watch(pidfd.as_fd()) {
-            tracing::warn!(%error, pid = peer.pid, "could not watch a process that wants to attach; it is refused");
-            self.reap(key);
-            return;
+        match client {
+            Some(key) => drop(self.guests.insert(stream.as_raw_fd(), Guest::Client { stream, key })),
+            None => self.unwatch(stream.as_fd()),
         }
-        let mut answer = [0; ANSWER_LEN];
-        answer[0] = WELCOME;
-        answer[2..4].copy_from_slice(&key.index.to_le_bytes());
-        answer[4..8].copy_from_slice(&key.generation.to_le_bytes());
-        answer[8..16].copy_from_slice(&(self.host.shared.ctl.len() as u64).to_le_bytes());
-        answer[16..24].copy_from_slice(&(self.host.shared.layout.capacity as u64).to_le_bytes());
-        let timeout = u64::try_from(self.host.create_timeout.as_nanos()).unwrap_or(u64::MAX);
-        answer[24..32].copy_from_slice(&timeout.to_le_bytes());
-        let files = [self.host.ctl_file.as_fd(), self.host.arena.file().as_fd()];
-        let sent = socket::send_with_fds(&stream, &answer, &files);
-        if sent.is_err() {
-            self.reap(key);
-            return;
-        }
-        self.guests.insert(pidfd.as_raw_fd(), Guest::Process { _pidfd: pidfd, key });
-        self.guests.insert(stream.as_raw_fd(), Guest::Client { _stream: stream, key });
     }
 
-    fn reap(&mut self, key: ClientKey) {
-        let Host { shared, arena, looks, me, .. } = &self.host;
-        reap::reap(&Actor { shared, arena, looks, me: *me }, key);
-        self.guests.retain(|_, guest| !matches!(guest, Guest::Client { key: other, .. } if *other == key));
+    /// Says whether a connection comes from one of the store's clients.
+    fn knows(&self, stream: &UnixStream, uuid: [u64; 2], key: ClientKey) -> bool {
+        let shared = &self.host.shared;
+        uuid == shared.uuid()
+            && usize::from(key.index) < shared.layout.clients
+            && client::is_attached(shared, key)
+            && socket::peer(stream).is_ok_and(|peer| peer.pid == client::pid(shared, key.index.into()))
+    }
+
+    /// Makes a client of a connection's process, and tells it so.
+    fn admit(&mut self, stream: &UnixStream) -> Option<ClientKey> {
+        let shared = self.host.shared.clone();
+        let peer = socket::peer(stream).ok()?;
+        // The descriptor is opened before the start time is read: if the pid was reused in between,
+        // the descriptor says at once that its process is not the one that connected, or watches the right one.
+        let (pidfd, start) = (process::watch(peer.pid).ok()?, process::start_time(peer.pid)?);
+        let answer = |answer: Answer| (&*stream).write_all(&answer.to_bytes());
+        let Some(key) = client::take(&shared, peer.pid, start, self.host.origin.clients) else {
+            let _ = answer(Answer::Full(self.host.origin.clients as u64));
+            return None;
+        };
+        if let Err(error) = segment::commit_holds(&shared, key.index) {
+            tracing::warn!(%error, pid = peer.pid, "no memory for the tables of one more client");
+            client::cancel(&shared, key);
+            let _ = answer(Answer::NoMemory);
+            return None;
+        }
+        let welcome = Answer::Welcome {
+            client: key,
+            ctl_len: shared.ctl.len() as u64,
+            capacity: shared.layout.capacity as u64,
+            patience: self.host.origin.patience,
+        };
+        let watched = self.watch(pidfd.as_fd());
+        let sent = watched.and_then(|()| {
+            let ctl = shared.ctl.file().ok_or(io::ErrorKind::NotFound)?;
+            let files = [ctl.as_fd(), self.host.arena.file().as_fd()];
+            socket::send_with_fds(stream, &welcome.to_bytes(), &files)
+        });
+        if let Err(error) = sent {
+            tracing::debug!(%error, pid = peer.pid, "could not let a process in");
+            self.unwatch(pidfd.as_fd());
+            client::cancel(&shared, key);
+            return None;
+        }
+        self.guests.insert(pidfd.as_raw_fd(), Guest::Process { pidfd, key });
+        Some(key)
+    }
+
+    /// Undoes what a client left whose process has ended.
+    fn bury(&mut self, key: ClientKey) {
+        if !client::cancel(&self.host.shared, key) {
+            reap::reap(&self.actor(), key);
+        }
+        self.forget(key);
     }
 
     fn drop_silent(&mut self) {
-        if self.strangers > 0 {
-            self.guests
-                .retain(|_, guest| !matches!(guest, Guest::Stranger { since, .. } if since.elapsed() > HELLO_TIME));
-            self.strangers = self.guests.values().filter(|guest| matches!(guest, Guest::Stranger { .. })).count();
+        if self.strangers == 0 {
+            return;
+        }
+        let epoll = &self.epoll;
+        self.guests.retain(|_, guest| {
+            let silent = matches!(guest, Guest::Stranger { since, .. } if since.elapsed() > HELLO_TIME);
+            if silent {
+                let _ = epoll::delete(epoll, guest.fd());
+            }
+            !silent
+        });
+        self.strangers = self.guests.values().filter(|guest| matches!(guest, Guest::Stranger { .. })).count();
+    }
+
+    /// Ends the service; the connections end last and tell the clients.
+    fn close(self) {
+        let Guests { host, guests, .. } = self;
+        drop(host);
+        for guest in guests.into_values() {
+            if let Guest::Client { stream, .. } = guest {
+                // Not only closed: a forked child may have a copy.
+                let _ = stream.shutdown(Shutdown::Both);
+            }
         }
     }
 }
 
-impl Drop for Guests {
+impl Drop for Host {
     fn drop(&mut self) {
-        remove_socket(&self.host.socket, self.host.folder.as_deref());
-        self.host.names.clear();
-    }
-}
-
-/// Removes the socket and the folder that was made for it.
-pub(crate) fn remove_socket(socket: &Path, folder: Option<&Path>) {
-    memory::remove(socket);
-    if let Some(folder) = folder {
-        let _ = std::fs::remove_dir(folder);
+        let Host { shared, arena, me, origin, address, .. } = self;
+        if let (Some(name), Some(ctl)) = (&origin.name, shared.ctl.file()) {
+            segment::remove_names(name, ctl, arena.file());
+        }
+        origin::retire(shared, *me);
+        address.remove();
     }
 }

@@ -1,11 +1,19 @@
 //! The mapped control segment with its layout: what every protocol module works on.
 
 use crate::ctl::Ctl;
-use crate::layout::Layout;
+use crate::layout::{H_UUID, Layout};
+use crate::sync::Ordering;
 
 /// A control segment and where things lie in it.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) ctl: Ctl,
     pub(crate) layout: Layout,
+}
+
+impl Shared {
+    /// Returns the store's own name, which no other store has.
+    pub(crate) fn uuid(&self) -> [u64; 2] {
+        [H_UUID, H_UUID + 8].map(|at| self.ctl.u64(at).load(Ordering::Relaxed))
+    }
 }

@@ -7,6 +7,7 @@ use crate::attach;
 use crate::bell::Bell;
 use crate::check::{self, CheckReport};
 use crate::client::{self, ClientKey};
+use crate::create;
 use crate::error::{Error, ErrorKind, Result};
 use crate::evict::{Evictor, Step};
 use crate::holds::{Adopted, HOLD, VIEW};
@@ -69,12 +70,16 @@ pub enum Deleted {
 impl Store {
     /// Makes a store; this process serves its address until the last handle is dropped.
     ///
+    /// If the server of a store at that address (or with that segment's name) has died or ended, and
+    /// any of its clients lives, that store is adopted instead: with its objects, its capacity and its
+    /// other options ([`adopted`](Self::adopted)). Nothing of the dead is left in it when this returns.
+    ///
     /// # Errors
     ///
     /// [`is_invalid_argument`](Error::is_invalid_argument) for options without sense,
     /// [`is_address_in_use`](Error::is_address_in_use) if a living store has the address.
     pub fn create(options: StoreOptions) -> Result<Store> {
-        Ok(Store { inner: attach::create(&options)? })
+        Ok(Store { inner: create::create(&options)? })
     }
 
     /// Joins the store at an address as a new client, from any process of the same user.
@@ -86,6 +91,11 @@ impl Store {
     /// [`is_store_full`](Error::is_store_full) if all places for clients are taken.
     pub fn attach(address: impl AsRef<str>) -> Result<Store> {
         Ok(Store { inner: attach::attach(address.as_ref())? })
+    }
+
+    /// Says whether [`create`](Self::create) took over a store that was there before.
+    pub fn adopted(&self) -> bool {
+        self.inner.link.adopted()
     }
 
     /// Returns the address that others attach to.

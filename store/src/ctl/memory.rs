@@ -1,6 +1,7 @@
 //! Words that lie in memory: shared and mapped, or private and on the heap.
 
 use std::fmt;
+use std::fs::File;
 
 use memmap2::MmapRaw;
 
@@ -12,16 +13,16 @@ pub(crate) struct Ctl {
     len: usize,
     /// What an access beyond the end goes to.
     sink: (AtomicU32, AtomicU64),
-    _backing: Backing,
+    backing: Backing,
 }
 
-#[allow(dead_code, reason = "the variants only keep the memory alive")]
+#[allow(dead_code, reason = "most of it only keeps the memory alive")]
 enum Backing {
-    Mapped(MmapRaw),
+    Mapped(MmapRaw, File),
     Heap(Vec<u64>),
 }
 
-// SAFETY: `base` points into memory that `_backing` keeps alive and never moves; every access goes
+// SAFETY: `base` points into memory that `backing` keeps alive and never moves; every access goes
 // through atomics.
 unsafe impl Send for Ctl {}
 // SAFETY: as for Send; shared access is what the atomics are for.
@@ -34,9 +35,18 @@ impl fmt::Debug for Ctl {
 }
 
 impl Ctl {
-    /// Wraps a read-write shared mapping.
-    pub(crate) fn mapped(map: MmapRaw) -> Ctl {
-        Ctl { base: map.as_mut_ptr(), len: map.len() & !7, sink: Default::default(), _backing: Backing::Mapped(map) }
+    /// Wraps a read-write shared mapping and the file behind it, which stays open (adopt.rs).
+    pub(crate) fn mapped(map: MmapRaw, file: File) -> Ctl {
+        let (base, len) = (map.as_mut_ptr(), map.len() & !7);
+        Ctl { base, len, sink: Default::default(), backing: Backing::Mapped(map, file) }
+    }
+
+    /// Returns the file behind the mapping; private memory has none.
+    pub(crate) fn file(&self) -> Option<&File> {
+        match &self.backing {
+            Backing::Mapped(_, file) => Some(file),
+            Backing::Heap(_) => None,
+        }
     }
 
     /// Makes zeroed private memory of `len` bytes: the same protocols without processes.
@@ -44,7 +54,7 @@ impl Ctl {
     pub(crate) fn heap(len: usize) -> Ctl {
         let mut words = vec![0u64; len.div_ceil(8)];
         let base = words.as_mut_ptr().cast();
-        Ctl { base, len: words.len() * 8, sink: Default::default(), _backing: Backing::Heap(words) }
+        Ctl { base, len: words.len() * 8, sink: Default::default(), backing: Backing::Heap(words) }
     }
 
     /// Returns how many bytes are mapped.

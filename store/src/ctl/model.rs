@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::File;
 use std::sync::{Mutex, PoisonError};
 
 use memmap2::MmapRaw;
@@ -30,8 +31,13 @@ impl fmt::Debug for Ctl {
 
 impl Ctl {
     /// Stands for a shared mapping, which no model has.
-    pub(crate) fn mapped(map: MmapRaw) -> Ctl {
+    pub(crate) fn mapped(map: MmapRaw, _file: File) -> Ctl {
         Ctl::heap(map.len() & !7)
+    }
+
+    /// Stands for the file behind a mapping, which no model has.
+    pub(crate) fn file(&self) -> Option<&File> {
+        None
     }
 
     /// Makes a zeroed segment of `len` bytes.

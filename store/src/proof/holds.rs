@@ -89,8 +89,7 @@ impl Scene {
     fn delete(&self, client: u16) {
         let slot = Slot::of(&self.shared, CHILD.index);
         let state = slot.state();
-        if state.state() == slot::SEALED
-            && slot.cas(state, state.to(slot::CONDEMNED, Some(client)).with(slot::DELETED))
+        if state.state() == slot::SEALED && slot.cas(state, state.to(slot::CONDEMNED, Some(client)).with(slot::DELETED))
         {
             self.actor(client).look(CHILD);
             self.overwrite_if_mine(client);

@@ -5,36 +5,33 @@ use loom::thread;
 
 use super::{crashes, explore, segment};
 use crate::id::ObjectId;
+use crate::layout::{H_CAPACITY, H_CTL_LEN, H_SLOTS, H_UUID};
 use crate::shared::Shared;
-use crate::slot::{self, Slot, State};
 use crate::sync::{Ordering, mortal, timeouts};
 use crate::waits::{self, On};
+
+/// What is sealed: two words that stand for an object's state and for its bytes, without any order of
+/// their own, so that the fences of the protocol are all there is.
+const OBJECTS: [(usize, usize); 2] = [(H_UUID, H_CAPACITY), (H_CTL_LEN, H_SLOTS)];
 
 fn id(n: u8) -> ObjectId {
     ObjectId::from_bytes([n; 16])
 }
 
-/// An object of `slot` that is being created by client 1.
-fn creating(shared: &Shared, index: u32) {
-    let slot = Slot::of(shared, index);
-    assert!(slot.cas(State(0), State::new(0, Some(1), 0, slot::CREATING)));
-}
-
 /// Writes and seals, without the wake.
-fn seal(shared: &Shared, index: u32) {
-    let slot = Slot::of(shared, index);
-    slot.nested().store(7, Ordering::Relaxed);
-    let state = slot.state();
-    assert!(slot.cas(state, state.to(slot::SEALED, None)));
+fn seal(shared: &Shared, index: usize) {
+    let (state, bytes) = OBJECTS[index];
+    shared.ctl.u64(bytes).store(7, Ordering::Relaxed);
+    shared.ctl.u64(state).store(1, Ordering::Release);
 }
 
-fn is_sealed(shared: &Shared, index: u32) -> Option<u64> {
-    let slot = Slot::of(shared, index);
-    (slot.state().state() == slot::SEALED).then(|| slot.nested().load(Ordering::Relaxed))
+fn is_sealed(shared: &Shared, index: usize) -> Option<u64> {
+    let (state, bytes) = OBJECTS[index];
+    (shared.ctl.u64(state).load(Ordering::Acquire) == 1).then(|| shared.ctl.u64(bytes).load(Ordering::Relaxed))
 }
 
 /// Waits for ever for one object; what its creator wrote is there afterwards.
-fn wait(shared: &Shared, on: On, index: u32) {
+fn wait(shared: &Shared, on: On, index: usize) {
     let seen = waits::wait(shared, on, None, || is_sealed(shared, index));
     assert_eq!(seen, Some(7), "sealed, but not what was written");
 }
@@ -43,7 +40,6 @@ fn wait(shared: &Shared, on: On, index: u32) {
 fn a_seal_wakes_two_who_wait_for_the_object() {
     explore(|| {
         let shared = Arc::new(segment(1));
-        creating(&shared, 0);
         let waiters: Vec<_> = (0..2)
             .map(|_| {
                 let shared = Arc::clone(&shared);
@@ -63,8 +59,6 @@ fn a_seal_wakes_two_who_wait_for_the_object() {
 fn seals_of_two_objects_on_one_word_wake_their_waiters() {
     explore(|| {
         let shared = Arc::new(segment(1));
-        creating(&shared, 0);
-        creating(&shared, 1);
         let waiter = {
             let shared = Arc::clone(&shared);
             thread::spawn(move || {
@@ -91,7 +85,6 @@ fn seals_of_two_objects_on_one_word_wake_their_waiters() {
 fn a_seal_wakes_who_waits_for_any_object() {
     explore(|| {
         let shared = Arc::new(segment(1));
-        creating(&shared, 0);
         let any = {
             let shared = Arc::clone(&shared);
             thread::spawn(move || wait(&shared, On::Any, 0))
@@ -113,7 +106,6 @@ fn a_sealer_killed_anywhere_leaves_nobody_asleep() {
     crashes(|stores| {
         timeouts(false);
         let shared = Arc::new(segment(1));
-        creating(&shared, 0);
         let waiter = {
             let shared = Arc::clone(&shared);
             thread::spawn(move || wait(&shared, On::Object(id(1)), 0))

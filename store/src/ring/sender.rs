@@ -8,6 +8,7 @@ use super::{Ring, State, Word, announce, indices, reach};
 use crate::bell::Doorbell;
 use crate::client::{self, ClientKey};
 use crate::host::Host;
+use crate::segment;
 use crate::shared::Shared;
 use crate::sync::{Ordering, fence};
 
@@ -17,8 +18,8 @@ pub enum RingError {
     /// The receiver is not attached any more.
     #[error("the receiver of the ring is not attached to the store any more")]
     PeerGone,
-    /// Every ring of the store is in use.
-    #[error("all rings of the store are in use; create it for more clients")]
+    /// Every ring of the store is in use, or there is no memory for another one.
+    #[error("all rings of the store are in use, or there is no memory for another; create it for more clients")]
     Exhausted,
     /// This client has a sender to that receiver.
     #[error("this client has a ring to the receiver already; use its sender, or drop it first")]
@@ -147,6 +148,10 @@ impl Sender {
     fn claim(shared: &Shared, from: ClientKey, to: ClientKey) -> Result<Sender, RingError> {
         // The lowest that is free: the others are neither looked at by anybody nor paid for with memory.
         for index in 0..u32::try_from(shared.layout.rings).unwrap_or(u32::MAX) {
+            // Of a ring that was never used there may be no memory, not even to look at it.
+            if index >= indices(shared).end && segment::commit_ring(shared, index as usize).is_err() {
+                return Err(RingError::Exhausted);
+            }
             let ring = Ring::of(shared, index);
             let word = ring.word();
             if word.state() != State::Free {

@@ -3,8 +3,9 @@
 //! One page of memory is marked so that the kernel empties it in every forked child. What the parent
 //! wrote there is gone in the child: its handles are the parent's, and it must not act in its name.
 
+use std::ptr;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
 
@@ -33,6 +34,49 @@ pub(crate) fn current() -> u32 {
     }
 }
 
+/// A value that each process has for itself: a forked child starts with a fresh one.
+///
+/// What the child inherits is left alone, whatever state a thread of its parent had it in; it is
+/// never freed.
+#[derive(Debug)]
+pub(crate) struct PerProcess<T: 'static> {
+    newest: AtomicPtr<Entry<T>>,
+}
+
+#[derive(Debug)]
+struct Entry<T: 'static> {
+    stamp: u32,
+    value: T,
+}
+
+impl<T: Default + Sync> PerProcess<T> {
+    pub(crate) const fn new() -> Self {
+        PerProcess { newest: AtomicPtr::new(ptr::null_mut()) }
+    }
+
+    /// Returns this process's value.
+    pub(crate) fn get(&self) -> &'static T {
+        let stamp = stamp();
+        // SYNC entry: pairs with the exchange below.
+        let newest = self.newest.load(Ordering::Acquire);
+        // SAFETY: null, or an entry that was leaked below: it never moves, changes or goes.
+        if let Some(entry) = unsafe { newest.as_ref() }
+            && entry.stamp == stamp
+        {
+            return &entry.value;
+        }
+        let made: &'static Entry<T> = Box::leak(Box::new(Entry { stamp, value: T::default() }));
+        let made_at = ptr::from_ref(made).cast_mut();
+        // SYNC entry: publishes the entry; pairs with the loads here.
+        match self.newest.compare_exchange(newest, made_at, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => &made.value,
+            // SAFETY: an entry as above, of another thread of this process: nobody else writes here.
+            // The one made here is lost for good, once in the life of a process.
+            Err(other) => unsafe { other.as_ref() }.map_or(&made.value, |entry| &entry.value),
+        }
+    }
+}
+
 fn page() -> Option<&'static AtomicU32> {
     const LEN: usize = 4096;
     // SAFETY: asks for fresh memory wherever the kernel likes; nothing else is touched.
@@ -47,4 +91,20 @@ fn page() -> Option<&'static AtomicU32> {
     }
     // SAFETY: page-aligned, never unmapped, and only ever used as this atomic.
     Some(unsafe { AtomicU32::from_ptr(page.cast()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_threads_of_a_process_share_its_value() {
+        static VALUE: PerProcess<AtomicU32> = PerProcess::new();
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| VALUE.get().fetch_add(1, Ordering::Relaxed));
+            }
+        });
+        assert_eq!(VALUE.get().load(Ordering::Relaxed), 8);
+    }
 }

@@ -6,7 +6,8 @@ use std::os::fd::AsFd;
 
 use memmap2::{MmapOptions, MmapRaw};
 use rustix::fs::{
-    FallocateFlags, FlockOperation, MemfdFlags, Mode, SealFlags, fallocate, fcntl_add_seals, flock, memfd_create,
+    FallocateFlags, FlockOperation, MemfdFlags, Mode, SealFlags, fallocate, fcntl_add_seals, fcntl_get_seals, flock,
+    memfd_create,
 };
 use rustix::io::retry_on_intr;
 
@@ -24,6 +25,12 @@ pub(crate) fn anonymous(name: &str, len: usize) -> io::Result<File> {
     file.set_len(len as u64)?;
     fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW)?;
     Ok(file)
+}
+
+/// Says whether nobody can change the length of an anonymous file any more.
+pub(crate) fn has_fixed_length(file: impl AsFd) -> bool {
+    let needed = SealFlags::SHRINK | SealFlags::GROW;
+    fcntl_get_seals(file).is_ok_and(|seals| seals.contains(needed))
 }
 
 /// Opens named shared memory that exists; read and write.
@@ -73,12 +80,7 @@ pub(crate) fn populate(map: &MmapRaw, offset: usize, len: usize) {
     let _ = map.advise_range(memmap2::Advice::PopulateWrite, offset, len);
 }
 
-/// Locks a file or folder against others who lock it, until the descriptor is closed; waits for it.
-pub(crate) fn lock(file: &File) -> io::Result<()> {
-    Ok(retry_on_intr(|| flock(file, FlockOperation::LockExclusive))?)
-}
-
-/// Locks a file as [`lock`] does, but says no instead of waiting.
+/// Locks a file or folder against others who lock it, until the descriptor is closed; false if somebody has.
 pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
     match flock(file, FlockOperation::NonBlockingLockExclusive) {
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),

@@ -118,11 +118,27 @@ fn a_living_address_is_in_use_and_a_stale_one_is_taken() {
 }
 
 #[test]
+fn nothing_but_a_socket_is_taken_for_a_leftover() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let path = folder.path().join("precious");
+    fs::write(&path, "kept").unwrap();
+    let address = path.to_string_lossy().into_owned();
+    assert!(Store::create(StoreOptions::new(1 << 20).address(address)).is_err());
+    assert_eq!(fs::read(&path).unwrap(), b"kept");
+}
+
+#[test]
 fn too_many_clients_is_an_error_that_names_the_limit() {
-    let store = Store::create(StoreOptions::new(1 << 20).max_clients(4)).unwrap();
-    let clients: Vec<Store> = (0..3).map(|_| Store::attach(store.address()).unwrap()).collect();
+    let store = Store::create(StoreOptions::new(1 << 20).max_clients(5)).unwrap();
+    let clients: Vec<Store> = (0..4).map(|_| Store::attach(store.address()).unwrap()).collect();
     let error = Store::attach(store.address()).unwrap_err();
-    assert!(error.is_store_full() && error.to_string().contains("max_clients"), "{error}");
+    assert!(
+        error.is_store_full()
+            && error.to_string().contains("all 5 places")
+            && error.to_string().contains("max_clients"),
+        "{error}"
+    );
     drop(clients);
     Store::attach(store.address()).unwrap();
 }

@@ -21,6 +21,7 @@ fn a_named_store_is_found_by_name_and_its_name_goes_with_it() {
     drop((store, other));
     assert!(!shm.exists());
     std::fs::write(&shm, "left over by a killed process").unwrap();
+    std::fs::write(shm.with_extension("ctl"), "and its other half").unwrap();
     drop(Store::create(options()).unwrap());
     assert!(!shm.exists());
     for bad in ["", "a/b", ".hidden", "with space"] {

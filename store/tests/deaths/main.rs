@@ -6,6 +6,9 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking, and its children talk")]
 
 mod chaos;
+mod named;
+mod nodes;
+mod queue;
 mod scenarios;
 
 use std::io::{BufRead, BufReader};
@@ -18,21 +21,51 @@ const PART: &str = "MOBULA_STORE_TEST_PART";
 const ADDRESS: &str = "MOBULA_STORE_TEST_ADDRESS";
 
 /// A process that plays a part against a store.
-struct Actor(Child);
+struct Actor(Child, String);
 
 impl Actor {
     /// Starts `part` and waits until it says that it is ready.
     fn start(part: &str, store: &Store) -> Actor {
-        let mut child = Command::new(std::env::current_exe().unwrap())
+        Actor::start_at(part, store.address())
+    }
+
+    /// Starts `part` at an address, where there may be no store yet.
+    fn start_at(part: &str, address: &str) -> Actor {
+        let actor = Actor::spawn(Command::new(std::env::current_exe().unwrap()), part, address);
+        actor.unwrap_or_else(|| panic!("{part} ended before it was ready"))
+    }
+
+    /// Starts `part` by a command that runs this binary; `None` if it ended before it was ready.
+    fn spawn(mut command: Command, part: &str, address: &str) -> Option<Actor> {
+        let mut child = command
             .args(["--exact", "play", "--nocapture", "--test-threads=1"])
             .env(PART, part)
-            .env(ADDRESS, store.address())
+            .env(ADDRESS, address)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        assert!(lines.any(|line| line.unwrap().ends_with("ready")), "{part} ended before it was ready");
-        Actor(child)
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let ready = lines.map_while(Result::ok).find(|line| line.ends_with("ready"));
+        match ready {
+            Some(line) => Some(Actor(child, line)),
+            None => {
+                let _ = child.wait();
+                None
+            }
+        }
+    }
+
+    /// Returns what the process said before it was ready.
+    fn said(&self) -> &str {
+        self.1.trim_end_matches("ready").trim()
+    }
+
+    fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    fn signal(&self, signal: i32) {
+        signal_to(self.pid(), signal);
     }
 
     fn kill(mut self) {
@@ -52,20 +85,35 @@ impl Drop for Actor {
 #[test]
 fn play() {
     let (Ok(part), Ok(address)) = (std::env::var(PART), std::env::var(ADDRESS)) else { return };
+    if nodes::play(&part, &address) {
+        return;
+    }
     let store = Store::attach(address).unwrap();
     if part == "chaos" {
         chaos::play(&store);
     }
+    queue::play(&part, &store);
     scenarios::play(&part, &store);
 }
 
 /// Says that the part is done, and keeps what it holds until the process is killed.
 fn ready<T>(kept: T) -> ! {
-    println!("\nready");
+    ready_with("", kept)
+}
+
+/// Says what there is to say and that the part is done.
+fn ready_with<T>(what: &str, kept: T) -> ! {
+    println!("\n{what} ready");
     loop {
         std::thread::park();
         std::hint::black_box(&kept);
     }
+}
+
+#[allow(unsafe_code)]
+fn signal_to(pid: u32, signal: i32) {
+    // SAFETY: sends a signal to a process of this test; nothing of this process is touched.
+    assert_eq!(unsafe { libc::kill(pid.cast_signed(), signal) }, 0, "signal {signal} to {pid}");
 }
 
 fn store() -> Store {

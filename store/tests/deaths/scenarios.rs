@@ -43,6 +43,7 @@ pub(crate) fn play(part: &str, store: &Store) {
             ring.try_send(id(1).as_bytes(), true).unwrap();
             ready((hold, ring))
         }
+        "views-two" => ready((store.get(id(0), None).unwrap(), store.get(id(1), None).unwrap())),
         "views-nothing" => ready(()),
         other => panic!("unknown part {other}"),
     }

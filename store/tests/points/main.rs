@@ -24,7 +24,7 @@ mod process;
 mod scripts;
 mod several;
 
-use mobula_store::{Store, StoreOptions};
+use mobula_store::Store;
 use process::Victim;
 use scripts::Script;
 
@@ -53,10 +53,6 @@ fn main() {
     println!("\n{passed} passed, 0 failed");
 }
 
-fn options() -> StoreOptions {
-    StoreOptions::new(4 << 20).max_objects(256).max_clients(8)
-}
-
 /// Chooses the places to die among `stores`.
 fn places(stores: u64) -> Vec<u64> {
     let wanted = match std::env::var("MOBULA_POINTS") {
@@ -81,7 +77,7 @@ fn every_point(script: &Script) -> (u64, usize) {
 
 /// Plays a script that ends after `n` stores; returns how many it makes, if it came to its end.
 fn one(script: &Script, n: u64) -> Option<u64> {
-    let store = Store::create(options()).expect("a store");
+    let store = Store::create((script.options)()).expect("a store");
     let kept = (script.before)(&store);
     let victim = Victim::start(script.name, store.address());
     let waiter = oracle::Waiter::start(&store);

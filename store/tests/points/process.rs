@@ -5,7 +5,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 
 use mobula_store::{ClientKey, Store, crash};
 
-use crate::{options, scripts};
+use crate::scripts;
 
 const SCRIPT: &str = "MOBULA_POINTS_SCRIPT";
 const ADDRESS: &str = "MOBULA_POINTS_ADDRESS";
@@ -173,7 +173,7 @@ pub(crate) fn play() -> ! {
 
 /// Creates a store and serves it; its server does all the work.
 fn node() {
-    let store = Store::create(options()).expect("a store");
+    let store = Store::create(scripts::plain()).expect("a store");
     println!("ready {}", store.address());
     arm();
     println!("armed");
@@ -185,7 +185,7 @@ fn node() {
 
 /// Reaps the client that it is told.
 fn reaper(address: &str) {
-    let store = Store::attach(address).expect("attach");
+    let store = scripts::attach(address);
     let me = store.client();
     println!("ready {} {}", me.index, me.generation);
     let dead = key(&listen());

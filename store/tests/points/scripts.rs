@@ -2,14 +2,19 @@
 
 use std::time::Duration;
 
-use mobula_store::{ClientKey, Lifetime, Mailbox, ObjectHold, ObjectId, ObjectOptions, ObjectView, Store};
+use mobula_store::{
+    ClientKey, Deleted, Eviction, Lifetime, Mailbox, ObjectHold, ObjectId, ObjectOptions, ObjectView, Store,
+    StoreOptions,
+};
 
-use crate::oracle::{content, id};
+use crate::oracle::{content, eventually, id};
 use crate::process::{ready, say};
 
 /// One script.
 pub(crate) struct Script {
     pub(crate) name: &'static str,
+    /// The store that it plays in.
+    pub(crate) options: fn() -> StoreOptions,
     /// What the survivor does first, and keeps.
     pub(crate) before: fn(&Store) -> Kept,
     /// What the victim does; it calls `ready` right before the part in which it may die.
@@ -52,8 +57,22 @@ pub(crate) fn find(name: &str) -> Script {
     all().into_iter().find(|script| script.name == name).expect("a known script")
 }
 
-fn attach(address: &str) -> Store {
-    Store::attach(address).expect("the survivor's store")
+/// The store of most scripts.
+pub(crate) fn plain() -> StoreOptions {
+    StoreOptions::new(4 << 20).max_objects(256).max_clients(8)
+}
+
+/// Attaches; a machine that is too busy to answer at once is asked again.
+pub(crate) fn attach(address: &str) -> Store {
+    let mut attached = None;
+    eventually(
+        || format!("no store answers at {address}"),
+        || {
+            attached = Store::attach(address).ok();
+            attached.is_some()
+        },
+    );
+    attached.expect("it came true")
 }
 
 fn counted() -> ObjectOptions {
@@ -84,6 +103,7 @@ pub(crate) fn all() -> Vec<Script> {
     vec![
         Script {
             name: "create_write_seal",
+            options: plain,
             before: nothing,
             child: |address| {
                 let store = attach(address);
@@ -100,6 +120,7 @@ pub(crate) fn all() -> Vec<Script> {
         },
         Script {
             name: "put",
+            options: plain,
             before: nothing,
             child: |address| {
                 let store = attach(address);
@@ -112,6 +133,7 @@ pub(crate) fn all() -> Vec<Script> {
         },
         Script {
             name: "seal_all",
+            options: plain,
             before: nothing,
             child: |address| {
                 let store = attach(address);
@@ -128,6 +150,7 @@ pub(crate) fn all() -> Vec<Script> {
         },
         Script {
             name: "abort",
+            options: plain,
             before: nothing,
             child: |address| {
                 let store = attach(address);
@@ -141,6 +164,7 @@ pub(crate) fn all() -> Vec<Script> {
         },
         Script {
             name: "get_and_release",
+            options: plain,
             before: three,
             child: |address| {
                 let store = attach(address);
@@ -159,6 +183,7 @@ pub(crate) fn all() -> Vec<Script> {
         },
         Script {
             name: "wait",
+            options: plain,
             before: three,
             child: |address| {
                 let store = attach(address);
@@ -171,6 +196,7 @@ pub(crate) fn all() -> Vec<Script> {
         },
         Script {
             name: "delete",
+            options: plain,
             before: three,
             child: |address| {
                 let store = attach(address);
@@ -184,6 +210,7 @@ pub(crate) fn all() -> Vec<Script> {
         },
         Script {
             name: "delete_in_use",
+            options: plain,
             before: |store| {
                 three(store);
                 Kept { views: vec![store.get(id(12), None).expect("get")], ..Kept::default() }
@@ -202,6 +229,7 @@ pub(crate) fn all() -> Vec<Script> {
         },
         Script {
             name: "delete_unsealed",
+            options: plain,
             before: nothing,
             child: |address| {
                 let store = attach(address);
@@ -216,6 +244,7 @@ pub(crate) fn all() -> Vec<Script> {
         },
         Script {
             name: "counted",
+            options: plain,
             before: |store| {
                 let shared = store.put_with(id(65), &content(65, 700), &counted()).expect("put").hold();
                 Kept { holds: vec![shared], ..Kept::default() }
@@ -234,6 +263,7 @@ pub(crate) fn all() -> Vec<Script> {
         },
         Script {
             name: "last_release_of_what_the_survivor_held",
+            options: plain,
             before: |store| {
                 drop(store.put_with(id(10), &content(10, 700), &counted().children(&[])).expect("put").hold());
                 drop(put(store, 11, 600));
@@ -250,6 +280,7 @@ pub(crate) fn all() -> Vec<Script> {
         },
         Script {
             name: "children",
+            options: plain,
             before: nothing,
             child: |address| {
                 let store = attach(address);
@@ -269,6 +300,7 @@ pub(crate) fn all() -> Vec<Script> {
         },
         Script {
             name: "promise",
+            options: plain,
             before: nothing,
             child: |address| {
                 let store = attach(address);
@@ -287,6 +319,7 @@ pub(crate) fn all() -> Vec<Script> {
         },
         Script {
             name: "send",
+            options: plain,
             before: |store| Kept { mailbox: store.mailbox(), ..Kept::default() },
             child: |address| {
                 let store = attach(address);
@@ -305,6 +338,7 @@ pub(crate) fn all() -> Vec<Script> {
         },
         Script {
             name: "receive",
+            options: plain,
             before: nothing,
             child: |address| {
                 let store = attach(address);
@@ -324,6 +358,7 @@ pub(crate) fn all() -> Vec<Script> {
         },
         Script {
             name: "attach_work_detach",
+            options: plain,
             before: three,
             child: |address| {
                 ready(survivor());
@@ -341,6 +376,7 @@ pub(crate) fn all() -> Vec<Script> {
         },
         Script {
             name: "many_small_ones",
+            options: plain,
             before: nothing,
             child: |address| {
                 let store = attach(address);
@@ -359,6 +395,7 @@ pub(crate) fn all() -> Vec<Script> {
         },
         Script {
             name: "full_store",
+            options: plain,
             before: |store| {
                 let view = store.put(id(20), &content(20, 3 << 20)).expect("put");
                 Kept { views: vec![view], ..Kept::default() }
@@ -371,6 +408,118 @@ pub(crate) fn all() -> Vec<Script> {
                 assert!(refused.is_store_full());
                 drop(put(&store, 86, 5000));
                 say("sealed", 86);
+            },
+        },
+        Script {
+            name: "queue_and_be_served",
+            options: plain,
+            before: |store| {
+                drop(put(store, 20, 3 << 20));
+                Kept::default()
+            },
+            child: |address| {
+                let store = attach(address);
+                let other = attach(address);
+                ready(store.client());
+                say("deleting", 20);
+                let served = std::thread::scope(|scope| {
+                    let asking = scope.spawn(|| {
+                        let options = ObjectOptions::new().timeout(Duration::from_secs(10));
+                        let mut buffer = store.create_object_with(id(85), 2 << 20, &options).expect("served");
+                        buffer.copy_from_slice(&content(85, 2 << 20));
+                        buffer.seal().map(drop)
+                    });
+                    while other.stats().queued_creates == 0 && !asking.is_finished() {
+                        std::thread::yield_now();
+                    }
+                    other.delete(id(20)).expect("delete");
+                    asking.join().expect("no panic")
+                });
+                served.expect("sealed");
+                other.delete(id(85)).expect("delete");
+            },
+        },
+        Script {
+            name: "evict",
+            options: || plain().eviction(Eviction::LeastRecentlyUsed),
+            before: |store| {
+                (20..30).for_each(|n| drop(put(store, n, 300_000)));
+                let view = store.get(id(20), None).expect("get");
+                Kept { views: vec![view], ..Kept::default() }
+            },
+            child: |address| {
+                let store = attach(address);
+                ready(store.client());
+                (20..30).for_each(|n| say("deleting", n));
+                drop(put(&store, 31, 1_500_000));
+                let evicted = store.evict(400_000).expect("evict");
+                assert!(evicted >= 400_000 && store.contains(id(20)));
+            },
+        },
+        Script {
+            name: "spill_and_restore",
+            options: || plain().spill_dir(std::env::temp_dir().join("mobula-points")),
+            before: |store| {
+                (20..30).for_each(|n| drop(put(store, n, 300_000)));
+                let view = store.get(id(20), None).expect("get");
+                Kept { views: vec![view], ..Kept::default() }
+            },
+            child: |address| {
+                let store = attach(address);
+                ready(store.client());
+                // Makes others go to disk; these come back one by one, in place or not.
+                drop(put(&store, 31, 1_500_000));
+                say("sealed", 31);
+                for n in 20..30 {
+                    let view = store.get(id(n), None).expect("get");
+                    assert!(view[..] == content(n, 300_000));
+                }
+                say("deleting", 31);
+                store.delete(id(31)).expect("delete");
+                say("deleted", 31);
+                for n in 20..25 {
+                    drop(store.get(id(n), None).expect("get"));
+                    say("deleting", n);
+                    store.delete(id(n)).expect("delete");
+                    say("deleted", n);
+                }
+            },
+        },
+        Script {
+            name: "fall_back_to_a_file",
+            options: || plain().fallback(true),
+            before: |store| {
+                let view = store.put(id(20), &content(20, 3 << 20)).expect("put");
+                Kept { views: vec![view], ..Kept::default() }
+            },
+            child: |address| {
+                let store = attach(address);
+                ready(store.client());
+                drop(put(&store, 31, 2 << 20));
+                say("sealed", 31);
+                let view = store.get(id(31), None).expect("get");
+                assert!(view[..] == content(31, 2 << 20));
+                say("deleting", 31);
+                store.delete(id(31)).expect("delete");
+                say("deleted", 31);
+                drop(view);
+                drop(store.put_with(id(32), &content(32, 2 << 20), &counted()).expect("put"));
+            },
+        },
+        Script {
+            name: "compact",
+            options: plain,
+            before: |store| {
+                // Every other one of forty goes: half of the store is free, in small pieces.
+                (20..60).for_each(|n| drop(put(store, n, 90_000)));
+                (20..60).step_by(2).for_each(|n| assert_eq!(store.delete(id(n)).expect("delete"), Deleted::Now));
+                Kept::default()
+            },
+            child: |address| {
+                let store = attach(address);
+                ready(store.client());
+                drop(put(&store, 1, 512 << 10));
+                say("sealed", 1);
             },
         },
     ]

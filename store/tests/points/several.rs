@@ -3,9 +3,9 @@
 use mobula_store::{ClientKey, Store};
 
 use crate::oracle::{Waiter, eventually, examine};
+use crate::places;
 use crate::process::{End, NODE, REAPER, Victim};
 use crate::scripts::{self, Kept, Script};
-use crate::{options, places};
 
 /// A case, and what it says at its end.
 type Case = fn() -> String;
@@ -17,8 +17,15 @@ pub(crate) const ALL: &[(&str, Case)] = &[
 ];
 
 /// Scripts whose victims leave something in every room of the store, and where they are killed.
-const MESSES: &[(&str, u64)] =
-    &[("children", 150), ("children", 260), ("create_write_seal", 110), ("delete_in_use", 3), ("full_store", 62), ("receive", 8), ("promise", 60)];
+const MESSES: &[(&str, u64)] = &[
+    ("children", 150),
+    ("children", 260),
+    ("create_write_seal", 110),
+    ("delete_in_use", 3),
+    ("full_store", 62),
+    ("receive", 8),
+    ("promise", 60),
+];
 
 /// A store whose creator is a process of its own, and this process a client of it.
 struct Away {
@@ -31,7 +38,7 @@ struct Away {
 impl Away {
     fn new(mess: &Script) -> Away {
         let node = Victim::start(NODE, "");
-        let store = Store::attach(&node.said).expect("attach");
+        let store = scripts::attach(&node.said);
         let kept = (mess.before)(&store);
         let waiter = Waiter::start(&store);
         Away { node, store, kept, waiter }
@@ -129,7 +136,7 @@ fn two_victims_at_once() -> String {
 }
 
 fn both_killed(one: &Script, other: &Script, n: u64, m: u64) -> [End; 2] {
-    let store = Store::create(options()).expect("a store");
+    let store = Store::create(scripts::plain()).expect("a store");
     let kept = [(one.before)(&store), (other.before)(&store)];
     let (first, second) = (Victim::start(one.name, store.address()), Victim::start(other.name, store.address()));
     let waiter = Waiter::start(&store);

@@ -18,9 +18,10 @@
 
 mod operations;
 mod silent;
+mod stopped;
 mod trace;
 
-use mobula_store::{Store, StoreOptions};
+use mobula_store::{Eviction, Store, StoreOptions};
 use operations::Operation;
 use trace::Stepped;
 
@@ -32,7 +33,8 @@ fn main() {
         let store = Store::attach(address).expect("the parent's store");
         let stepped = operations::all().into_iter().map(|o| (o.name, o.child));
         let silent = silent::all().into_iter().map(|s| (s.name, s.child));
-        let (_, child) = stepped.chain(silent).find(|(n, _)| *n == name).expect("a known operation");
+        let stopped = stopped::all().into_iter().map(|s| (s.name, s.child));
+        let (_, child) = stepped.chain(silent).chain(stopped).find(|(n, _)| *n == name).expect("a known operation");
         child(&store);
         // Reached only if the parent lets the operation finish. Exit without destructors: a death, too.
         trace::exit_now();
@@ -56,13 +58,19 @@ fn main() {
             passed += 1;
         }
     }
+    for stopped in stopped::all() {
+        if filter.is_empty() || filter.iter().any(|f| stopped.name.contains(f.as_str())) {
+            println!("test stopped::{} ... ok (after {} instructions)", stopped.name, stopped::run(&stopped));
+            passed += 1;
+        }
+    }
     println!("\n{passed} passed, 0 failed");
 }
 
 /// Kills the child at sampled points of one operation; panics at the first broken promise.
 fn run(operation: &Operation, points: &str) -> (usize, usize) {
     let total = {
-        let store = store();
+        let store = store_for(operation);
         (operation.before)(&store);
         let mut child = Stepped::start(operation.name, &store);
         let steps = child.step_to_end();
@@ -78,7 +86,7 @@ fn run(operation: &Operation, points: &str) -> (usize, usize) {
     for start in (0..=total).step_by(stride) {
         // Moves on within the stride, so that a loop in the code is not always met at the same place.
         let k = start + killed * 7 % stride;
-        let store = store();
+        let store = store_for(operation);
         (operation.before)(&store);
         let mut child = Stepped::start(operation.name, &store);
         child.step(k);
@@ -89,8 +97,17 @@ fn run(operation: &Operation, points: &str) -> (usize, usize) {
     (total, killed)
 }
 
+fn options() -> StoreOptions {
+    StoreOptions::new(4 << 20).max_objects(256).max_clients(8)
+}
+
 fn store() -> Store {
-    Store::create(StoreOptions::new(4 << 20).max_objects(256).max_clients(8)).expect("a store")
+    Store::create(options()).expect("a store")
+}
+
+fn store_for(operation: &Operation) -> Store {
+    let eviction = if operation.evicts { Eviction::LeastRecentlyUsed } else { Eviction::Never };
+    Store::create(options().eviction(eviction)).expect("a store")
 }
 
 /// What must hold after a death at instruction `k`.

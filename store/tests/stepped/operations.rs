@@ -12,6 +12,8 @@ pub(crate) type Context<'a> = &'a dyn Fn(&str) -> String;
 /// One operation with its surroundings.
 pub(crate) struct Operation {
     pub(crate) name: &'static str,
+    /// Whether the store evicts the least recently used objects.
+    pub(crate) evicts: bool,
     /// What the survivor does first.
     pub(crate) before: fn(&Store),
     /// What the child does; it calls `stand` right before the part that is stepped.
@@ -49,6 +51,11 @@ fn put_one(store: &Store) {
     store.put(id(1), &[7; 1000]).expect("put");
 }
 
+/// Leaves less than a hundred thousand bytes free.
+fn fill(store: &Store) {
+    store.put(id(2), &vec![2; (4 << 20) - 65_536]).expect("put");
+}
+
 fn children(store: &Store) -> Vec<ObjectHold> {
     (10..13).map(|n| store.put_with(id(n), &[n; 300], &counted()).expect("put").hold()).collect()
 }
@@ -57,6 +64,7 @@ pub(crate) fn all() -> Vec<Operation> {
     vec![
         Operation {
             name: "create_seal_small",
+            evicts: false,
             before: nothing,
             child: |store| {
                 stand();
@@ -66,6 +74,7 @@ pub(crate) fn all() -> Vec<Operation> {
         },
         Operation {
             name: "create_seal_pages",
+            evicts: false,
             before: nothing,
             child: |store| {
                 let mut buffer = store.create_object(id(2), 10).expect("create");
@@ -84,6 +93,7 @@ pub(crate) fn all() -> Vec<Operation> {
         },
         Operation {
             name: "abort",
+            evicts: false,
             before: nothing,
             child: |store| {
                 let buffer = store.create_object(id(1), 3000).expect("create");
@@ -94,6 +104,7 @@ pub(crate) fn all() -> Vec<Operation> {
         },
         Operation {
             name: "get_release",
+            evicts: false,
             before: put_one,
             child: |store| {
                 stand();
@@ -105,6 +116,7 @@ pub(crate) fn all() -> Vec<Operation> {
         },
         Operation {
             name: "delete",
+            evicts: false,
             before: put_one,
             child: |store| {
                 stand();
@@ -114,6 +126,7 @@ pub(crate) fn all() -> Vec<Operation> {
         },
         Operation {
             name: "last_release_of_a_deleted_object",
+            evicts: false,
             before: put_one,
             child: |store| {
                 let view = store.get(id(1), Some(Duration::ZERO)).expect("get");
@@ -125,6 +138,7 @@ pub(crate) fn all() -> Vec<Operation> {
         },
         Operation {
             name: "last_release_of_a_counted_object",
+            evicts: false,
             before: nothing,
             child: |store| {
                 let view = store.put_with(id(1), &[7; 1000], &counted()).expect("put");
@@ -135,6 +149,7 @@ pub(crate) fn all() -> Vec<Operation> {
         },
         Operation {
             name: "parent_with_children",
+            evicts: false,
             before: |store| drop(children(store)),
             child: |store| {
                 let children = children(store);
@@ -147,6 +162,7 @@ pub(crate) fn all() -> Vec<Operation> {
         },
         Operation {
             name: "promise_fulfil",
+            evicts: false,
             before: nothing,
             child: |store| {
                 stand();
@@ -161,6 +177,7 @@ pub(crate) fn all() -> Vec<Operation> {
         },
         Operation {
             name: "send_a_hold",
+            evicts: false,
             before: nothing,
             child: |store| {
                 let hold = store.put_with(id(1), &[9; 100], &counted()).expect("put").hold();
@@ -188,6 +205,7 @@ pub(crate) fn all() -> Vec<Operation> {
         },
         Operation {
             name: "receive_a_frame",
+            evicts: false,
             before: nothing,
             child: |store| {
                 let other = Store::attach(store.address()).expect("attach");
@@ -202,7 +220,50 @@ pub(crate) fn all() -> Vec<Operation> {
             after: |_, _| {},
         },
         Operation {
+            name: "queue_and_give_up",
+            evicts: false,
+            before: fill,
+            child: |store| {
+                stand();
+                let options = ObjectOptions::new().timeout(Duration::from_micros(200));
+                assert!(store.create_object_with(id(1), 100_000, &options).is_err());
+            },
+            after: |store, context| {
+                assert_eq!(store.stats().queued_creates, 0, "{}", context("a request is left in the queue"));
+                store.delete(id(2)).unwrap_or_else(|e| panic!("{}", context(&e.to_string())));
+                whole_or_absent(store, 1, &[], context);
+            },
+        },
+        Operation {
+            name: "evict_for_room",
+            evicts: true,
+            before: |store| {
+                for n in 10..14 {
+                    store.put(id(n), &[n; 1000]).expect("put");
+                }
+                fill(store);
+                for n in 10..14 {
+                    drop(store.get(id(n), Some(Duration::ZERO)).expect("get"));
+                }
+            },
+            child: |store| {
+                stand();
+                // Nothing is copied: each byte would be an instruction.
+                drop(store.create_object(id(1), 60_000).expect("create").seal().expect("seal"));
+                drop(store.create_object(id(3), 60_000).expect("create").seal().expect("seal"));
+            },
+            after: |store, context| {
+                for n in 10..14 {
+                    whole_or_absent(store, n, &[n; 1000], context);
+                }
+                for n in 1..4 {
+                    let _ = store.delete(id(n));
+                }
+            },
+        },
+        Operation {
             name: "detach",
+            evicts: false,
             before: put_one,
             child: |store| {
                 let other = Store::attach(store.address()).expect("attach");

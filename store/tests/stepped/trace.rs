@@ -49,6 +49,11 @@ impl Stepped {
         }
     }
 
+    /// Says whether the child has come to its end.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended
+    }
+
     /// Lets the child run to its end and counts the instructions.
     pub(crate) fn step_to_end(&mut self) -> usize {
         let mut steps = 0;
