@@ -2,8 +2,9 @@
 //!
 //! ```text
 //!   argv[1] = CHILD, argv[2] = role, argv[3..] = its arguments
-//!   fd 0 = shared memory (spin, futex, stream) or a pipe whose end ends the child (store-writer)
-//!   fd 1 = a byte when it is ready, or its report
+//!   fd 0 = shared memory (spin, futex, stream, store-sleeper), or a pipe whose end ends the child and
+//!          that brings orders, a line each (idle, store-peer)
+//!   fd 1 = a byte when it is ready, its report, or answers, a line each
 //! ```
 //!
 //! A child dies with its parent, even one that spins.
@@ -16,8 +17,9 @@ use std::process::{Child as Process, Command, ExitCode, Stdio};
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 
 use crate::error::{Error, Result};
+use crate::limits::rounds;
 use crate::shared::Lines;
-use crate::{limits, suites};
+use crate::suites;
 
 /// The first argument of a process that plays a part; the role follows.
 pub const CHILD: &str = "__mobula-bench-child";
@@ -33,14 +35,27 @@ pub(crate) enum Role {
     Futex,
     /// Answers in a ring of words, spinning.
     Stream,
-    /// Fills a store with objects.
-    StoreWriter,
+    /// Does nothing.
+    Idle,
+    /// Does to a store what it is told.
+    StorePeer,
+    /// Sleeps until it is woken, on a word and in a store.
+    StoreSleeper,
     /// Starts a runtime and tells how long everything took.
     StartupProbe,
 }
 
 impl Role {
-    const ALL: [Role; 6] = [Role::Hello, Role::Spin, Role::Futex, Role::Stream, Role::StoreWriter, Role::StartupProbe];
+    const ALL: [Role; 8] = [
+        Role::Hello,
+        Role::Spin,
+        Role::Futex,
+        Role::Stream,
+        Role::Idle,
+        Role::StorePeer,
+        Role::StoreSleeper,
+        Role::StartupProbe,
+    ];
 
     /// Returns the role's name on the command line.
     pub(crate) fn name(self) -> &'static str {
@@ -49,7 +64,9 @@ impl Role {
             Role::Spin => "spin",
             Role::Futex => "futex",
             Role::Stream => "stream",
-            Role::StoreWriter => "store-writer",
+            Role::Idle => "idle",
+            Role::StorePeer => "store-peer",
+            Role::StoreSleeper => "store-sleeper",
             Role::StartupProbe => "startup-probe",
         }
     }
@@ -83,10 +100,12 @@ pub fn run_child_role() -> Option<ExitCode> {
 fn play(role: Role, args: &[String]) -> Result<()> {
     match role {
         Role::Hello => ready(),
-        Role::Spin => limits::spin_echo(&lines()?),
-        Role::Futex => limits::futex_echo(&lines()?),
-        Role::Stream => limits::stream_echo(&lines()?),
-        Role::StoreWriter => suites::store::writer(args),
+        Role::Spin => rounds::spin_echo(&lines()?),
+        Role::Futex => rounds::futex_echo(&lines()?),
+        Role::Stream => rounds::stream_echo(&lines()?),
+        Role::Idle => ready().and_then(|()| wait_for_end()),
+        Role::StorePeer => suites::store::peer::play(args),
+        Role::StoreSleeper => suites::store::wake::sleep(args, &lines()?),
         Role::StartupProbe => suites::startup::probe(),
     }
 }
@@ -140,8 +159,8 @@ impl Child {
     }
 
     /// Starts a child that shares `lines`, and waits until it is ready.
-    pub(crate) fn with_lines(role: Role, lines: &Lines) -> Result<Self> {
-        let mut child = Self::start(role, &[], lines.file()?.into())?;
+    pub(crate) fn with_lines(role: Role, args: &[String], lines: &Lines) -> Result<Self> {
+        let mut child = Self::start(role, args, lines.file()?.into())?;
         child.wait_ready()?;
         Ok(child)
     }
@@ -154,6 +173,31 @@ impl Child {
             Ok(()) => Ok(()),
             Err(_) => Err(self.failed("ended before it was ready")),
         }
+    }
+
+    /// Sends a line.
+    pub(crate) fn tell(&mut self, line: &str) -> Result<()> {
+        let Some(input) = &mut self.process.stdin else { return Err(self.failed("has no input")) };
+        input.write_all(format!("{line}\n").as_bytes()).map_err(Error::io("write to a child"))
+    }
+
+    /// Waits for the child's next line.
+    pub(crate) fn answer(&mut self) -> Result<String> {
+        let Some(out) = &mut self.process.stdout else { return Err(self.failed("has no output")) };
+        let (mut line, mut byte) = (Vec::new(), [0]);
+        // Lines are short and rare: a buffer would only have to be kept.
+        while out.read_exact(&mut byte).is_ok() {
+            if byte == [b'\n'] {
+                return Ok(String::from_utf8_lossy(&line).into_owned());
+            }
+            line.extend(byte);
+        }
+        Err(self.failed("ended before it answered"))
+    }
+
+    /// Kills the child and does not wait for its end.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        self.process.kill().map_err(Error::io("kill a child"))
     }
 
     /// Returns all that the child says until it ends by itself.

@@ -5,12 +5,14 @@
 //! a copy's bytes) and stands beside the physical limit that was measured in the same run:
 //!
 //! ```text
-//!   Session --limit--> limits.rs     two processes and a cache line, a futex, a copy, a spawn
+//!   Session --limit--> limits/       two processes and a cache line, a futex, a copy, a spawn
 //!      |                   |
-//!      +----suite--> suites/*.rs     the same thing through Mobula
+//!      +----suite--> suites/         the same thing through Mobula
 //!      |                   |
 //!      v                   v
 //!     Sink  <------------ Row        { p50, p99 of single operations | value | limit }
+//!                          |
+//!                       Verdict      targets.rs: what it should be, scaled to this machine
 //! ```
 //!
 //! What a row's figures mean:
@@ -20,7 +22,9 @@
 //! - `value` is the row's figure in its unit. In rows of nanoseconds it is the median of batches that
 //!   hold no clock, if operations are that short, and `p50` otherwise. Trust it more than `p50`
 //!   below 50 ns: some processors' counters move in steps of 10 ns.
-//! - `limit` is the `value` of the row `limit_row` of the same suite.
+//! - `limit` is the `value` of the row `limit_row` of the same suite: a physical limit, or the same
+//!   operation without what the row is about (get beside others and alone).
+//! - The table also shows the row's target and whether it is met; [`Verdict`] has how targets scale.
 //!
 //! A figure that cannot be had on this machine is [`Skipped`] with the reason; nothing is estimated.
 //!
@@ -35,11 +39,12 @@
 //!     if let Some(code) = mobula_bench::run_child_role() {
 //!         return code;
 //!     }
-//!     let mut sink = mobula_bench::TableSink::new(std::io::stdout());
-//!     let mut session = mobula_bench::Session::new(true, &mut sink);
-//!     match session.run(mobula_bench::Suite::Store) {
+//!     match mobula_bench::run(&[mobula_bench::Suite::Store], false, true) {
 //!         Ok(()) => ExitCode::SUCCESS,
-//!         Err(_) => ExitCode::FAILURE,
+//!         Err(complaint) => {
+//!             eprintln!("{complaint}");
+//!             ExitCode::FAILURE
+//!         }
 //!     }
 //! }
 //! ```
@@ -54,11 +59,15 @@ mod limits;
 mod machine;
 mod process;
 mod report;
+mod runner;
 mod sample;
 mod session;
 #[allow(unsafe_code, reason = "maps memory that two processes share")]
 mod shared;
+#[allow(unsafe_code, reason = "copies with vector instructions")]
+mod streamed;
 mod suites;
+mod targets;
 mod watchdog;
 
 pub use child::{CHILD, run_child_role};
@@ -66,5 +75,7 @@ pub use clock::Clock;
 pub use error::{Error, Result};
 pub use machine::Machine;
 pub use report::{JsonSink, Row, Sink, Skipped, TableSink, Unit};
+pub use runner::run;
 pub use sample::Samples;
 pub use session::{Session, Suite};
+pub use targets::Verdict;

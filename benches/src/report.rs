@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 
+use crate::targets::Verdict;
+
 /// What a row's `value` and `limit` are counted in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -28,7 +30,7 @@ impl Unit {
         }
     }
 
-    fn show(self, value: f64) -> String {
+    pub(crate) fn show(self, value: f64) -> String {
         match self {
             Unit::Nanoseconds => time(value),
             Unit::GigabytesPerSecond => format!("{value:.2} GB/s"),
@@ -66,6 +68,11 @@ impl Row {
     /// Returns `value` divided by `limit`.
     pub fn ratio(&self) -> Option<f64> {
         self.limit.filter(|&limit| limit > 0.0).map(|limit| self.value / limit)
+    }
+
+    /// Compares the row with its target, if it has one and its limit was measured.
+    pub fn verdict(&self) -> Option<Verdict> {
+        Verdict::of(self)
     }
 
     /// Writes the row as one line of JSON, without the end of line.
@@ -166,7 +173,8 @@ impl<W: Write> TableSink<W> {
             return Ok(());
         }
         let space = if self.suite.replace(suite).is_some() { "\n" } else { "" };
-        line(&mut self.out, &format!("{space}{suite}"), ["p50", "p99", "value", "limit", "ratio"], "limit row")
+        let columns = ["p50", "p99", "value", "limit", "ratio", "target", ""];
+        line(&mut self.out, &format!("{space}{suite}"), columns, "limit row")
     }
 }
 
@@ -174,15 +182,19 @@ impl<W: Write> Sink for TableSink<W> {
     fn row(&mut self, row: &Row) -> io::Result<()> {
         self.heading(row.suite)?;
         let timed = |ns: Option<f64>| ns.map_or("-".to_owned(), time);
+        let verdict = row.verdict();
         let shown = [
             timed(row.p50),
             timed(row.p99),
             row.unit.show(row.value),
             row.limit.map_or("-".to_owned(), |limit| row.unit.show(limit)),
-            row.ratio().map_or(
-                "-".to_owned(),
-                |ratio| if ratio < 0.1 { format!("{ratio:.4}") } else { format!("{ratio:.2}") },
-            ),
+            row.ratio().map_or("-".to_owned(), |ratio| match ratio {
+                ratio if ratio < 0.1 => format!("{ratio:.4}"),
+                ratio if ratio < 1000.0 => format!("{ratio:.2}"),
+                ratio => format!("{ratio:.0}"),
+            }),
+            verdict.map_or(String::new(), |verdict| verdict.bound()),
+            verdict.map_or(String::new(), |verdict| verdict.to_string()),
         ];
         let name = format!("  {}", row.row);
         line(&mut self.out, &name, shown.each_ref().map(String::as_str), row.limit_row.unwrap_or(""))?;
@@ -191,13 +203,13 @@ impl<W: Write> Sink for TableSink<W> {
 
     fn skipped(&mut self, skipped: &Skipped) -> io::Result<()> {
         self.heading(skipped.suite)?;
-        writeln!(self.out, "  {:<28} not measured: {}", skipped.row, skipped.why)
+        writeln!(self.out, "  {:<31} not measured: {}", skipped.row, skipped.why)
     }
 }
 
-fn line(out: &mut impl Write, name: &str, columns: [&str; 5], last: &str) -> io::Result<()> {
-    let [p50, p99, value, limit, ratio] = columns;
-    let text = format!("{name:<30}{p50:>11}{p99:>11}{value:>13}{limit:>13}{ratio:>8}  {last}");
+fn line(out: &mut impl Write, name: &str, columns: [&str; 7], last: &str) -> io::Result<()> {
+    let [p50, p99, value, limit, ratio, target, verdict] = columns;
+    let text = format!("{name:<33}{p50:>11}{p99:>11}{value:>12}{limit:>12}{ratio:>9}  {target:<14}{verdict:<14}{last}");
     writeln!(out, "{}", text.trim_end())
 }
 
@@ -264,5 +276,10 @@ mod tests {
         assert_eq!(text.lines().count(), 4, "{text}");
         assert!(text.contains("0.80") && text.contains("8.00 GB/s") && text.contains("1500 ns"), "{text}");
         assert!(text.contains("not measured: no reason"), "{text}");
+        assert!(!text.contains("met"), "there is no such target: {text}");
+        let mut out = Vec::new();
+        TableSink::new(&mut out).row(&Row { row: "put_100KB", ..row() }).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains(">= 0.80 x") && text.contains("  met  "), "{text}");
     }
 }

@@ -58,6 +58,27 @@ pub(crate) fn batches(
     Ok(whole.divided_by(size))
 }
 
+/// Times operations in turns, each `rounds` times behind `warm_up` that are not counted: what disturbs the
+/// machine disturbs all.
+///
+/// An operation returns the nanoseconds that it took.
+pub(crate) fn in_turns<const N: usize>(
+    warm_up: usize,
+    rounds: usize,
+    mut operations: [&mut dyn FnMut() -> Result<f64>; N],
+) -> Result<[Samples; N]> {
+    let mut times = [const { Vec::new() }; N];
+    for round in 0..warm_up + rounds {
+        for (operation, times) in operations.iter_mut().zip(&mut times) {
+            let time = operation()?;
+            if round >= warm_up {
+                times.push(time);
+            }
+        }
+    }
+    Ok(times.map(Samples::new))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,5 +104,17 @@ mod tests {
         assert!(samples.is_ok());
         assert_eq!(seen, (0..12).collect::<Vec<_>>());
         assert_eq!(Samples::new(vec![8.0]).divided_by(4).median(), 2.0);
+    }
+
+    #[test]
+    fn operations_take_turns_and_warm_up_is_not_counted() {
+        let log = std::cell::RefCell::new(Vec::new());
+        let take = |name: u8| {
+            log.borrow_mut().push(name);
+            Ok(log.borrow().len() as f64)
+        };
+        let samples = in_turns(1, 2, [&mut || take(1), &mut || take(2)]).unwrap();
+        assert_eq!(*log.borrow(), [1, 2, 1, 2, 1, 2]);
+        assert_eq!(samples, [Samples::new(vec![3.0, 5.0]), Samples::new(vec![4.0, 6.0])]);
     }
 }

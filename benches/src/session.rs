@@ -42,8 +42,8 @@ pub struct Session<'a> {
     clock: Clock,
     quick: bool,
     sink: &'a mut dyn Sink,
-    /// What was measured of the machine for the suite that runs.
-    limits: HashMap<Limit, Figure>,
+    /// The values of the suite that runs, by row.
+    values: HashMap<&'static str, f64>,
     watchdog: Watchdog,
 }
 
@@ -57,7 +57,7 @@ impl<'a> Session<'a> {
     /// Calibrates the clock; a quick session takes few samples: its figures show that all works and
     /// little more.
     pub fn new(quick: bool, sink: &'a mut dyn Sink) -> Self {
-        Session { clock: Clock::new(), quick, sink, limits: HashMap::new(), watchdog: Watchdog::new() }
+        Session { clock: Clock::new(), quick, sink, values: HashMap::new(), watchdog: Watchdog::new() }
     }
 
     /// Describes what measures: the version and the clock.
@@ -71,7 +71,7 @@ impl<'a> Session<'a> {
     ///
     /// At the first operation that fails or gives a wrong result.
     pub fn run(&mut self, suite: Suite) -> Result<()> {
-        self.limits.clear();
+        self.values.clear();
         match suite {
             Suite::Store => suites::store::run(self),
             Suite::Calls => suites::calls::run(self),
@@ -105,26 +105,23 @@ impl<'a> Session<'a> {
             }
             self.begin(limit.name());
             let figure = limit.measure(self.clock, self.quick)?;
-            self.emit_limit(suite, limit, figure)?;
+            self.emit(suite, limit.name(), figure, None)?;
         }
         Ok(())
     }
 
-    /// Emits the figure of a limit, which is the one that later rows are compared with.
-    pub(crate) fn emit_limit(&mut self, suite: &'static str, limit: Limit, figure: Figure) -> Result<()> {
-        self.limits.insert(limit, figure);
-        self.emit(suite, limit.name(), figure, None)
-    }
-
-    /// Emits a row beside a limit of this suite.
+    /// Emits a row beside another one of this suite that says what it could be at best.
+    ///
+    /// That one comes first, and counts in the same unit; without it the row stands alone.
     pub(crate) fn emit(
         &mut self,
         suite: &'static str,
         row: &'static str,
         figure: Figure,
-        limit: Option<Limit>,
+        limit: Option<&'static str>,
     ) -> Result<()> {
-        let measured = limit.and_then(|limit| Some((limit.name(), *self.limits.get(&limit)?)));
+        let measured = limit.and_then(|name| Some((name, *self.values.get(name)?)));
+        self.values.insert(row, figure.value);
         let row = Row {
             suite,
             row,
@@ -132,7 +129,7 @@ impl<'a> Session<'a> {
             p50: figure.p50,
             p99: figure.p99,
             value: figure.value,
-            limit: measured.map(|(_, figure)| figure.value),
+            limit: measured.map(|(_, value)| value),
             limit_row: measured.map(|(name, _)| name),
         };
         self.sink.row(&row).map_err(Error::io("write a row"))
@@ -158,6 +155,11 @@ impl Figure {
     pub(crate) fn of(samples: &Samples) -> Self {
         let p50 = samples.median();
         Figure { unit: Unit::Nanoseconds, p50: Some(p50), p99: Some(samples.percentile(99.0)), value: p50 }
+    }
+
+    /// A time that is no sample of many.
+    pub(crate) fn nanoseconds(value: f64) -> Self {
+        Figure { unit: Unit::Nanoseconds, p50: None, p99: None, value }
     }
 
     /// Another value than the median.

@@ -67,11 +67,16 @@ impl Lines {
 
 /// Makes `len` bytes of the memory that the store's arena is made of, mapped and warm.
 pub(crate) fn bytes(len: usize) -> Result<MmapMut> {
-    let file = memory(len)?;
-    // SAFETY: the file has no name and this is its only descriptor and mapping: nobody changes it.
-    let mut map = unsafe { MmapMut::map_mut(&file) }.map_err(Error::io("map memory"))?;
+    let mut map = untouched(len)?;
     map.fill(1);
     Ok(map)
+}
+
+/// Makes the same, mapped and without a single page.
+pub(crate) fn untouched(len: usize) -> Result<MmapMut> {
+    let file = memory(len)?;
+    // SAFETY: the file has no name and this is its only descriptor and mapping: nobody changes it.
+    unsafe { MmapMut::map_mut(&file) }.map_err(Error::io("map memory"))
 }
 
 fn memory(len: usize) -> Result<File> {

@@ -40,16 +40,35 @@ fn fields(line: &str) -> BTreeMap<String, String> {
 #[test]
 fn the_store_suite_has_its_rows() {
     let rows = rows("store");
-    for name in ["get_200KB", "contains", "put_1KB", "delete_1KB", "limit_spawn_hello", "limit_futex_rtt"] {
+    let times = "get_200KB get_200KB_hot_alone get_200KB_other_process contains put_1KB delete_1KB \
+                 create_seal_100MB release_last_shared reap_10k list_100k stats get_n10 get_n10k get_n1M \
+                 get_n100k get_n100k_listed put_1KB_n100k put_1KB_n100k_listed wait_wake limit_futex_wake \
+                 get_c1 get_c16 get_c128 limit_atomic_pair limit_spawn_hello limit_futex_rtt limit_kill_seen";
+    let crowds = ["delete_1KB", "release_last_shared"]
+        .map(|row| ["c1", "c16", "c128"].map(|clients| ["h0", "h100k"].map(|held| format!("{row}_{clients}_{held}"))));
+    for name in times.split(' ').filter(|name| !name.is_empty()).chain(crowds.iter().flatten().flatten().map(|s| &**s))
+    {
         let row = &rows[name];
         assert_eq!(row["unit"], "ns");
         let percentile = |key: &str| row[key].parse::<f64>().unwrap();
         assert!(percentile("p50") <= percentile("p99"), "{row:?}");
     }
-    for name in ["put_100MB_warm", "limit_memcpy_1t"] {
-        assert_eq!(rows[name]["unit"], "GB/s");
+    let beside = [
+        ("put_100KB", "limit_memcpy_100KB"),
+        ("put_1MB", "limit_memcpy_1MB"),
+        ("put_100MB_warm", "limit_copy_best"),
+        ("put_gigabytes_2_clients", "limit_copy_best"),
+        ("put_100MB_fresh", "limit_fresh_write"),
+        ("put_100MB_prefaulted", "put_100MB_warm"),
+        ("prefault_200MB", "limit_fresh_write"),
+    ];
+    for (name, limit) in beside {
+        assert_eq!((rows[name]["unit"].as_str(), rows[name]["limit_row"].as_str()), ("GB/s", limit));
     }
-    assert_eq!(rows["put_100MB_warm"]["limit_row"], "limit_memcpy_1t");
+    assert_eq!(rows["limit_memcpy_1t"]["unit"], "GB/s");
+    assert_eq!(rows["wait_wake"]["limit_row"], "limit_futex_wake");
+    let alone = |name: &&String| !name.starts_with("limit_") && rows[*name]["limit_row"] == "null";
+    assert_eq!(rows.keys().find(alone), None, "a row stands beside no limit");
 }
 
 #[test]
@@ -78,6 +97,7 @@ fn a_table_names_suite_machine_and_limit() {
     let out = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{out}");
     assert!(out.contains("CPUs") && out.contains("limit row") && out.contains("\nstore "), "{out}");
+    assert!(out.contains(" target ") && (out.contains(" met ") || out.contains(" missed ")), "{out}");
 }
 
 #[test]

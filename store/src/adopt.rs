@@ -215,7 +215,7 @@ impl ControlFile {
             // Another process may have it.
             seen.remove(&(meta.dev(), meta.ino()));
         }
-        Some(Survivor { shared: Shared { ctl, layout }, arena: arena?, origin })
+        Some(Survivor { shared: Shared::new(ctl, layout), arena: arena?, origin })
     }
 
     /// Finds the arena among the open files of the same process.

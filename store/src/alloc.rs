@@ -22,6 +22,7 @@
 //! ```text
 //!   header of the section
 //!     0 used bytes   8 first free slot + 1   16 slots ever used   24 slots in use   32 free pages
+//!    40 state of the trimmer   48 most bytes used in its window   56 committed chunks
 //!    64 heads of the lists of free runs, by the logarithm of their length (page + 1)
 //!   512 heads of the lists of spans with free cells, by class (page + 1)
 //!
@@ -42,6 +43,7 @@ pub(crate) mod spans;
 
 use std::time::Instant;
 
+use crate::arena::A_COMMITTED;
 use crate::client::ClientKey;
 use crate::layout::{H_LEFT_FREE, PAGE, PAGE_DESC_BYTES};
 use crate::lock::{self, Guard, Lock};
@@ -49,10 +51,11 @@ use crate::place::Place;
 use crate::shared::Shared;
 use crate::slot::{self, Slot, SlotRef, State};
 use crate::sync::{AtomicU64, Ordering, fence};
+use crate::trim::{self, A_PEAK, A_TRIM};
 
 pub(crate) use rebuild::{initialise, rebuild, verify};
 
-const A_USED: usize = 0;
+pub(crate) const A_USED: usize = 0;
 const A_FREE_SLOT: usize = 8;
 const A_SLOTS_EVER: usize = 16;
 const A_SLOTS_USED: usize = 24;
@@ -69,13 +72,16 @@ const P_BITS: usize = 32;
 
 /// What two processes must agree on about this section.
 pub(crate) const LAYOUT: &[usize] = &{
-    let mut facts = [0; 12 + CLASSES.len()];
+    let mut facts = [0; 15 + CLASSES.len()];
     let fixed = [
         A_USED,
         A_FREE_SLOT,
         A_SLOTS_EVER,
         A_SLOTS_USED,
         A_FREE_PAGES,
+        A_TRIM,
+        A_PEAK,
+        A_COMMITTED,
         A_BINS,
         BINS,
         A_SPANS,
@@ -290,7 +296,11 @@ impl<'a> Alloc<'a> {
     }
 
     fn count_used(&mut self, place: Place) {
-        self.set(A_USED, self.get(A_USED) + place.bytes());
+        let used = self.get(A_USED) + place.bytes();
+        self.set(A_USED, used);
+        if used > self.get(A_PEAK) {
+            self.set(A_PEAK, used);
+        }
     }
 
     fn try_take(&mut self, bytes: usize) -> Option<Place> {
@@ -344,6 +354,7 @@ impl Drop for Alloc<'_> {
             self.guard = None;
             fence(Ordering::SeqCst);
         }
+        trim::released(self.shared);
     }
 }
 

@@ -83,7 +83,9 @@ pub(crate) fn attach(address: &str) -> Result<Arc<Inner>> {
         return Err(corrupt("the server's answer contradicts the header".to_owned()));
     }
     let arena = Arc::new(Arena::map(arena, layout.arena_len()).map_err(|e| gone("could not map the arena", e))?);
-    let shared = Arc::new(Shared { ctl, layout });
+    let shared = Arc::new(Shared::new(ctl, layout));
+    let connection = stream.try_clone().map_err(|e| gone("could not share the connection", e))?;
+    shared.poke.through_connection(connection.into());
     let looks = Arc::new(Looks::default());
     outlet::open(&shared, &looks, false)?;
     let stamp = fork::stamp();

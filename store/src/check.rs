@@ -45,9 +45,7 @@ pub(crate) fn check(inner: &Inner) -> Result<CheckReport> {
     if !broken.is_empty() {
         return Err(ErrorKind::Corrupt(broken).into());
     }
-    let live = |index: &u32| {
-        Slot::of(&inner.shared, *index).state().is_object()
-    };
+    let live = |index: &u32| Slot::of(&inner.shared, *index).state().is_object();
     let clients = 0..inner.shared.layout.clients;
     Ok(CheckReport {
         objects: (0..alloc::slots_ever(&inner.shared)).filter(live).count() as u64,
@@ -139,9 +137,7 @@ fn check_place(at: u32, slot: Slot<'_>, state: State, broken: &mut Vec<String>) 
     let need = slot.len().next_multiple_of(8) + slot.meta_len().next_multiple_of(8) + slot.children() * 8;
     if place.offset().is_some() && need > place.bytes() {
         let generation = state.generation();
-        broken.push(format!(
-            "ST-13: slot {at} generation {generation} claims {need} bytes, its place is {place:?}"
-        ));
+        broken.push(format!("ST-13: slot {at} generation {generation} claims {need} bytes, its place is {place:?}"));
     }
 }
 
@@ -168,8 +164,9 @@ fn check_holders(inner: &Inner, at: u32, state: State, broken: &mut Vec<String>)
 fn check_locks(inner: &Inner, broken: &mut Vec<String>) {
     // Who detaches frees its own record before it gives the reaper's lock back; the next reaper takes that over.
     for lock in lock::all().filter(|&lock| lock != Lock::Reap) {
-        if lock::is_orphaned(&inner.shared, lock) {
-            broken.push(format!("ST-3: lock {lock:?} is held in the name of a client that is gone"));
+        if let Some((client, generation)) = lock::orphan(&inner.shared, lock) {
+            broken
+                .push(format!("ST-3: lock {lock:?} is held by client {client} generation {generation}, which is gone"));
         }
     }
 }

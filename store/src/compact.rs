@@ -50,6 +50,8 @@ pub(crate) fn compact(mover: &Mover<'_>, actor: Actor<'_>, pages: usize) -> bool
     let home = actor.shared.layout.pages;
     let Some(mut residents) = look() else { return true };
     bring_home(mover, actor, &residents);
+    // What is there still has nowhere else to be: nothing else may be put on top of it.
+    let scratch_is_free = scratch_is_empty(actor);
     let whole: usize = residents.range(..home).map(|(_, resident)| resident.pages).sum();
     if home.saturating_sub(whole) < pages {
         // The holes are too small even together: the rest lies between the cells of spans.
@@ -67,6 +69,9 @@ pub(crate) fn compact(mover: &Mover<'_>, actor: Actor<'_>, pages: usize) -> bool
     let moved = inside.copied().try_for_each(|(page, resident)| {
         let to = cursor;
         cursor += resident.pages;
+        if page - to < resident.pages && page != to && !scratch_is_free {
+            return Err(Stays::NoRoom);
+        }
         scratch = scratch.max(resident.pages);
         slide(mover, actor, page, resident, to)
     });
@@ -209,7 +214,7 @@ fn beside(resident: &Resident, page: usize, cell: usize) -> Place {
 fn bring_home(mover: &Mover<'_>, actor: Actor<'_>, residents: &BTreeMap<usize, Resident>) {
     for resident in residents.range(actor.shared.layout.pages..).flat_map(|(_, r)| &r.objects) {
         let slot = Slot::of(actor.shared, resident.1.index);
-        // It stays if there is no room; then this compaction may fail, too, and does no harm.
+        // It stays if there is no room or somebody views it.
         let _ = mover.relocate(resident.1, |alloc| alloc.take(crate::moves::payload(slot)));
     }
 }

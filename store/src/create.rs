@@ -42,11 +42,8 @@ pub(crate) fn create(options: &StoreOptions) -> Result<Arc<Inner>> {
     // Last: it may take long, and others need not wait for it.
     if options.prefault > 0 && !inner.link.adopted() {
         let bytes = options.prefault.min(layout.capacity);
-        inner
-            .arena
-            .commit(&inner.shared, 0, bytes)
-            .map_err(|e| Error::io(format!("could not commit {bytes} bytes ahead"), e))?;
-        inner.arena.populate(0, bytes);
+        let failed = |e| Error::io(format!("could not commit {bytes} bytes ahead"), e);
+        inner.arena.prefault(&inner.shared, bytes).map_err(failed)?;
     }
     Ok(inner)
 }
@@ -139,7 +136,7 @@ fn fill(
 ) -> Result<Adopted> {
     let map = memory::map(&files.ctl, layout.len)
         .map_err(|e| Error::io(format!("could not map {} bytes of ctl", layout.len), e))?;
-    let shared = Shared { ctl: Ctl::mapped(map, files.ctl), layout };
+    let shared = Shared::new(Ctl::mapped(map, files.ctl), layout);
     let arena_file = files.arena.metadata().map_err(|e| Error::io("could not look at the arena", e))?;
     let origin = Origin {
         address: address.hash(),

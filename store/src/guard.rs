@@ -364,6 +364,9 @@ impl Member {
                 return Err(io::ErrorKind::PermissionDenied.into());
             }
             stream.write_all(&hello)?;
+            if let Ok(connection) = stream.try_clone() {
+                self.shared.poke.through_connection(connection.into());
+            }
             Link::watched(post, self.id, stream)
         });
         match connected {

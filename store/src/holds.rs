@@ -84,7 +84,13 @@ pub(crate) struct Looks {
 
 impl Default for Looks {
     fn default() -> Self {
-        Looks { stripes: std::array::from_fn(|_| Mutex::new(())), magazine: Magazine::default(), is_closing: AtomicBool::new(false), disk: OnceLock::new(), victims: Victims::default() }
+        Looks {
+            stripes: std::array::from_fn(|_| Mutex::new(())),
+            magazine: Magazine::default(),
+            is_closing: AtomicBool::new(false),
+            disk: OnceLock::new(),
+            victims: Victims::default(),
+        }
     }
 }
 
@@ -423,7 +429,8 @@ impl<'a> Actor<'a> {
     fn free(&self, slot: Slot<'_>, index: u32, state: State) {
         let class = match slot.place(state) {
             Some(Place::None) => Some(magazine::EMPTY),
-            Some(Place::Cell { class, .. }) => Some(class),
+            // The scratch (compact.rs) is no memory for anything new.
+            Some(Place::Cell { class, page, .. }) if page < self.shared.layout.pages => Some(class),
             _ => None,
         };
         let cached = state.next_life(slot::CACHED, Some(self.me.index));

@@ -135,7 +135,8 @@ fn is_free(shared: &Shared, bucket: usize, i: usize) -> bool {
         return true;
     }
     let state = Slot::of(shared, (entry as u32).wrapping_sub(1)).state();
-    state.generation() as u16 != (entry >> 32) as u16 || matches!(state.state(), slot::FREE | slot::RESERVED | slot::CACHED)
+    state.generation() as u16 != (entry >> 32) as u16
+        || matches!(state.state(), slot::FREE | slot::RESERVED | slot::CACHED)
 }
 
 /// Takes the entry of a slot out; nothing happens if it is gone already.

@@ -7,14 +7,11 @@ use std::time::{Duration, Instant};
 use crate::alloc::{self, Alloc, Shortage};
 use crate::arena::Arena;
 use crate::client::{self, ClientKey};
-use crate::disk::DiskError;
 use crate::error::{Error, ErrorKind, Full, FullWhy, Result};
-use crate::evict::{Evictor, Step};
 use crate::holds::{Actor, Looks, VIEW};
 use crate::host::Host;
 use crate::id::ObjectId;
 use crate::index::{self, Refused};
-use crate::layout::H_LEFT_FREE;
 use crate::link::Link;
 use crate::magazine::{self, Magazine};
 use crate::moves::{self, Mover};
@@ -22,19 +19,15 @@ use crate::object::{ObjectBuffer, ObjectView, Promise};
 use crate::options::{Lifetime, ObjectOptions};
 use crate::outlet;
 use crate::place::Place;
-use crate::queue::{self, Barred, Request, Wants};
+use crate::queue::{self, Wants};
 use crate::reap;
-use crate::room::{self, Room};
+use crate::room;
+use crate::search::{End, LOCK_PATIENCE, Search};
 use crate::shared::Shared;
 use crate::slot::{self, Slot, SlotRef, State};
 use crate::sync::Ordering;
 use crate::sys::{clock, fork};
 use crate::waits::{self, On};
-
-/// The longest that a creation waits without looking harder: the second line behind the wakes.
-const SLICE: Duration = Duration::from_secs(1);
-/// How long a creation whose time is over waits for the allocator's lock.
-const LOCK_PATIENCE: Duration = Duration::from_millis(30);
 
 /// One client's handle of a store; the last clone's drop detaches it.
 #[derive(Debug)]
@@ -116,8 +109,20 @@ impl Inner {
 
     /// Creates an object up to the point where its bytes can be written.
     pub(crate) fn create(self: &Arc<Self>, id: ObjectId, len: usize, options: &ObjectOptions) -> Result<ObjectBuffer> {
+        self.create_for(id, len, options, 0)
+    }
+
+    /// As [`create`](Self::create), but the first `fill` bytes are not committed: the caller fills the buffer
+    /// with that many, which does it (arena.rs).
+    pub(crate) fn create_for(
+        self: &Arc<Self>,
+        id: ObjectId,
+        len: usize,
+        options: &ObjectOptions,
+        fill: usize,
+    ) -> Result<ObjectBuffer> {
         self.usable()?;
-        let at = self.prepare(id, len, options)?;
+        let at = self.prepare(id, len, options, fill)?;
         let state = self.enter(at, id, len, slot::CREATING)?;
         ObjectBuffer::of(self, at, id, state)
     }
@@ -125,7 +130,7 @@ impl Inner {
     /// Creates, fills and seals a small object: others see it at once or not at all.
     pub(crate) fn put(self: &Arc<Self>, id: ObjectId, data: &[u8], options: &ObjectOptions) -> Result<ObjectView> {
         self.usable()?;
-        let at = self.prepare(id, data.len(), options)?;
+        let at = self.prepare(id, data.len(), options, 0)?;
         self.write(at, 0, data)?;
         let state = self.enter(at, id, data.len(), slot::SEALED)?;
         waits::sealed(&self.shared, [id]);
@@ -133,7 +138,7 @@ impl Inner {
     }
 
     /// Takes a slot with memory and writes everything but the data.
-    fn prepare(&self, id: ObjectId, len: usize, options: &ObjectOptions) -> Result<SlotRef> {
+    fn prepare(&self, id: ObjectId, len: usize, options: &ObjectOptions, fill: usize) -> Result<SlotRef> {
         if options.metadata.len() > ObjectOptions::MAX_METADATA {
             let len = options.metadata.len();
             return Err(Error::invalid(format!(
@@ -148,7 +153,7 @@ impl Inner {
         let at = self.reserve(id, len, bytes, flags, options)?;
         self.describe(at, id);
         self.slot(at).size(len, options.metadata.len(), options.children.len());
-        if let Err(error) = self.commit(at, id, len, bytes) {
+        if let Err(error) = self.commit(at, id, len, fill..bytes) {
             self.unreserve(at);
             return Err(error);
         }
@@ -189,7 +194,7 @@ impl Inner {
         let wants = Wants { bytes, slot: false };
         self.with_memory(id, len, wants, options, |alloc| alloc.furnish(at, bytes))?;
         self.slot(at).size(len, options.metadata.len(), options.children.len());
-        self.commit(at, id, len, bytes)?;
+        self.commit(at, id, len, 0..bytes)?;
         self.fill_in(at, options)?;
         let slot = self.slot(at);
         let mut state = slot.state();
@@ -263,7 +268,8 @@ impl Inner {
         self.refuse_existing(id)?;
         if bytes > 0 && options.children.is_empty() && outlet::falls_back(&self.shared) {
             let now = ObjectOptions { timeout: Some(Duration::ZERO), ..ObjectOptions::new() };
-            let taken = self.with_memory(id, len, Wants { bytes, slot: true }, &now, |alloc| alloc.reserve(self.me, bytes));
+            let taken =
+                self.with_memory(id, len, Wants { bytes, slot: true }, &now, |alloc| alloc.reserve(self.me, bytes));
             return match taken {
                 Err(full) if full.is_store_full() && bytes <= self.shared.layout.capacity => {
                     self.reserve_file(id, len, bytes, flags, options)
@@ -295,7 +301,8 @@ impl Inner {
         flags: u64,
         options: &ObjectOptions,
     ) -> Result<SlotRef> {
-        let (at, _) = self.with_memory(id, len, Wants { bytes: 0, slot: true }, options, |alloc| alloc.reserve(self.me, 0))?;
+        let (at, _) =
+            self.with_memory(id, len, Wants { bytes: 0, slot: true }, options, |alloc| alloc.reserve(self.me, 0))?;
         let Some(disk) = self.looks.disk() else { return Ok(at) };
         let number = self.looks.table(&self.shared).next_fallback();
         let slot = self.slot(at);
@@ -335,46 +342,10 @@ impl Inner {
             return Err(self.full(id, len, FullWhy::Never));
         }
         let patience = options.timeout.unwrap_or(self.create_timeout);
-        let since = clock::monotonic_ns();
-        let deadline = since.saturating_add(u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX));
-        let request = Request::new(&self.shared, self.me, wants);
-        // With eviction, a look at all slots comes once in many creations only.
-        let collect = !outlet::evicts(&self.shared);
-        let mut search = Search { inner: self, request, deadline, collect, evicted: false, disk: None };
-        let mut last = match search.attempt(&mut take) {
-            Ok(taken) => return Ok(taken),
-            Err(obstacle) => obstacle,
-        };
-        // What others keep may have become theirs before they could know that somebody queues.
-        search.collect = true;
-        while let Some(left) = search.deadline.checked_sub(clock::monotonic_ns()).filter(|left| *left > 0) {
-            search.request.join(last.shortage(wants), since, search.deadline);
-            let nap = last.ends_in().min(SLICE).min(Duration::from_nanos(left));
-            let found = waits::wait(&self.shared, On::Space, Instant::now().checked_add(nap), || {
-                match search.attempt(&mut take) {
-                    Ok(taken) => Some(Some(taken)),
-                    Err(obstacle) => {
-                        search.request.lacks(obstacle.shortage(wants));
-                        last = obstacle;
-                        // Another elder, which may give up before this nap ends.
-                        (obstacle.ends_in() < nap).then_some(None)
-                    }
-                }
-            });
-            match found {
-                Some(Some(taken)) => return Ok(taken),
-                Some(None) => {}
-                None => search.look_harder(last),
-            }
-        }
-        let disk = search.disk.take();
-        drop(search);
-        if let Some(error) = disk {
-            return Err(Error::disk(id, error));
-        }
-        Err(match last {
-            Obstacle::Short(Shortage::Slots) => self.full(id, len, FullWhy::Table(self.shared.layout.slots)),
-            _ => self.full(id, len, FullWhy::Waited(patience)),
+        Search::new(self, wants, patience).run(&mut take).map_err(|end| match end {
+            End::Disk(error) => Error::disk(id, error),
+            End::Slots => self.full(id, len, FullWhy::Table(self.shared.layout.slots)),
+            End::Memory => self.full(id, len, FullWhy::Waited(patience)),
         })
     }
 
@@ -386,10 +357,21 @@ impl Inner {
     }
 
     #[inline]
-    fn commit(&self, at: SlotRef, id: ObjectId, len: usize, bytes: usize) -> Result<()> {
+    fn commit(&self, at: SlotRef, id: ObjectId, len: usize, bytes: std::ops::Range<usize>) -> Result<()> {
         let slot = self.slot(at);
         let Some(offset) = slot.place(slot.state()).and_then(Place::offset) else { return Ok(()) };
-        self.arena.commit(&self.shared, offset, bytes).map_err(|e| self.full(id, len, FullWhy::System(e.to_string())))
+        self.arena
+            .commit(&self.shared, offset + bytes.start, bytes.len())
+            .map_err(|e| self.full(id, len, FullWhy::System(e.to_string())))
+    }
+
+    /// Fills the start of a creation's memory, which need not be committed.
+    pub(crate) fn fill(&self, at: SlotRef, id: ObjectId, data: &[u8]) -> Result<()> {
+        let slot = self.slot(at);
+        let Some(offset) = slot.place(slot.state()).and_then(Place::offset) else { return Ok(()) };
+        self.arena
+            .fill(&self.shared, offset, data)
+            .map_err(|e| self.full(id, data.len(), FullWhy::System(e.to_string())))
     }
 
     /// Writes metadata and the list of children behind the data, and counts the children.
@@ -521,140 +503,6 @@ impl Inner {
         sums.sort_by_key(|&(pid, bytes)| (std::cmp::Reverse(bytes), pid));
         sums.truncate(8);
         sums
-    }
-}
-
-/// A creation's search for memory.
-struct Search<'a> {
-    inner: &'a Inner,
-    request: Request<'a>,
-    /// When it ends, on the clock of [`clock::monotonic_ns`].
-    deadline: u64,
-    /// Whether the next attempt takes away what others keep.
-    collect: bool,
-    /// Whether this creation has evicted something since its last attempt.
-    evicted: bool,
-    /// What the disk had against it when room was made last.
-    disk: Option<DiskError>,
-}
-
-/// What keeps a creation from its memory.
-#[derive(Debug, Clone, Copy)]
-enum Obstacle {
-    /// Nothing that is free is enough.
-    Short(Shortage),
-    /// Others come first.
-    Barred(Barred),
-    /// The allocator's lock was not to be had.
-    Locked,
-}
-
-impl Obstacle {
-    /// What the creation stands in the queue for.
-    fn shortage(self, wants: Wants) -> Shortage {
-        match self {
-            Obstacle::Short(shortage) => shortage,
-            _ if wants.bytes == 0 => Shortage::Slots,
-            _ => Shortage::Memory,
-        }
-    }
-
-    /// When it ends by itself.
-    fn ends_in(self) -> Duration {
-        match self {
-            Obstacle::Barred(barred) => Duration::from_nanos(barred.until.saturating_sub(clock::monotonic_ns())),
-            _ => Duration::MAX,
-        }
-    }
-}
-
-impl Search<'_> {
-    /// Tries once, and again while there is something that can be made room with.
-    fn attempt<R>(&mut self, take: &mut impl FnMut(&mut Alloc<'_>) -> Result<R, Shortage>) -> Result<R, Obstacle> {
-        let mut outcome = self.take(take);
-        if let Err(Obstacle::Short(Shortage::Memory)) = outcome
-            && self.make_room(false)
-        {
-            outcome = self.take(take);
-        }
-        let need = self.request.wants().bytes as u64;
-        let mut evictor = Evictor::new(self.inner.actor());
-        while let Err(Obstacle::Short(_)) = outcome {
-            match evictor.next() {
-                Some(Step::Freed(bytes)) if bytes < need => continue,
-                Some(Step::Freed(_)) => self.evicted = true,
-                // What is free and only kept by somebody is better taken than an object.
-                Some(Step::Scan) => self.collect = true,
-                None => break,
-            }
-            outcome = self.take(take);
-        }
-        if let Err(Obstacle::Short(Shortage::Memory)) = outcome
-            && outlet::spills(&self.inner.shared)
-            && self.make_room(true)
-        {
-            outcome = self.take(take);
-        }
-        outcome
-    }
-
-    /// Moves objects together, or to disk; says whether that may have helped.
-    fn make_room(&mut self, spills: bool) -> bool {
-        let begun = clock::monotonic_ns();
-        let room = room::make(self.inner.actor(), self.request.wants().bytes, spills);
-        if spills {
-            // The clock stands still meanwhile.
-            self.deadline = self.deadline.saturating_add(clock::monotonic_ns().saturating_sub(begun));
-        }
-        match room {
-            Room::Made => true,
-            Room::No => false,
-            Room::Disk(error) => {
-                self.disk = Some(error);
-                false
-            }
-        }
-    }
-
-    /// Asks who comes first, and takes memory under the allocator's lock if that is this creation.
-    fn take<R>(&mut self, take: &mut impl FnMut(&mut Alloc<'_>) -> Result<R, Shortage>) -> Result<R, Obstacle> {
-        let inner = self.inner;
-        if let Some(barred) = self.request.barred() {
-            return Err(Obstacle::Barred(barred));
-        }
-        let left = Duration::from_nanos(self.deadline.saturating_sub(clock::monotonic_ns()));
-        let now = Instant::now();
-        let latest = now.checked_add(left.saturating_add(LOCK_PATIENCE)).unwrap_or(now);
-        let mut alloc = Alloc::lock_until(&inner.shared, inner.me, latest).ok_or(Obstacle::Locked)?;
-        // Somebody may have aged while this one waited for the lock.
-        if let Some(barred) = self.request.barred() {
-            return Err(Obstacle::Barred(barred));
-        }
-        if std::mem::take(&mut self.evicted) {
-            // What went is kept for creations of the same size.
-            let magazine = &inner.looks.magazine;
-            let kept = (0..=magazine::EMPTY).flat_map(|class| std::iter::from_fn(move || magazine.take(class)));
-            kept.for_each(|at| {
-                alloc.release_cached(at);
-            });
-        }
-        let shortage = match take(&mut alloc) {
-            Ok(taken) => return Ok(taken),
-            Err(shortage) => shortage,
-        };
-        let is_left = inner.shared.ctl.u64(H_LEFT_FREE).load(Ordering::SeqCst) != 0;
-        let collect = std::mem::take(&mut self.collect) || is_left;
-        // What clients keep for themselves is free memory.
-        let again = if collect && alloc.collect() { take(&mut alloc) } else { Err(shortage) };
-        again.map_err(Obstacle::Short)
-    }
-
-    /// Does once a second what the wakes of others should have made needless.
-    fn look_harder(&mut self, last: Obstacle) {
-        self.collect = true;
-        if let Obstacle::Barred(barred) = last {
-            queue::forget_if_dead(&self.inner.shared, barred.by);
-        }
     }
 }
 

@@ -18,7 +18,8 @@
 //!  1024  place of the object that is being moved            1032  its slot {generation:32 | slot + 1:32}
 //!  1088  creations that queue for memory                    1152  last ticket of that queue, cells ever used
 //!  1216  clock of least recent use                          1280  freed slots left to the allocator's next owner
-//!  1344  objects left to the nested lock's next owner   2048  folder for objects on disk (outlet.rs)
+//!  1344  objects left to the nested lock's next owner   1408  whether the dead were left to the reaper (u32)
+//!  2048  folder for objects on disk (outlet.rs)
 //!
 //!   client record (256 bytes)
 //!     0  word {generation:32 | state:8}       8  pid (u32)
@@ -84,6 +85,7 @@ pub(crate) const H_TICKET: usize = 1152;
 pub(crate) const H_LRU: usize = 1216;
 pub(crate) const H_LEFT_FREE: usize = 1280;
 pub(crate) const H_LEFT_NESTED: usize = 1344;
+pub(crate) const H_LEFT_REAP: usize = 1408;
 pub(crate) const H_DIR: usize = 2048;
 
 /// A lock has a line of its own.
@@ -184,7 +186,8 @@ impl Layout {
         let buckets_at = section(buckets * BUCKET_BYTES)?;
         let slots_at = section(slots * SLOT_BYTES)?;
         let holds_at = section(clients.checked_mul(slots)?.checked_mul(8)?)?;
-        let alloc_at = section(ALLOC_HEADER_BYTES + (2 * pages.checked_mul(PAGE)? + CHUNK).div_ceil(CHUNK).div_ceil(64) * 8)?;
+        let alloc_at =
+            section(ALLOC_HEADER_BYTES + (2 * pages.checked_mul(PAGE)? + CHUNK).div_ceil(CHUNK).div_ceil(64) * 8)?;
         let pages_at = section(pages.checked_mul(PAGE_DESC_BYTES)?)?;
         let rings_at = section(rings * (RING_HEADER_BYTES + RING_BYTES))?;
         let queue_at = section(QUEUE_CELLS * QUEUE_BYTES)?;
@@ -364,6 +367,7 @@ pub(crate) const fn hash() -> u64 {
         H_LRU,
         H_LEFT_FREE,
         H_LEFT_NESTED,
+        H_LEFT_REAP,
         H_DIR,
         LOCK_BYTES,
         SHARDS,

@@ -104,6 +104,7 @@ mod reap;
 mod report;
 mod ring;
 mod room;
+mod search;
 mod segment;
 mod server;
 mod shared;
@@ -114,6 +115,7 @@ mod sync;
 mod sys;
 mod thaw;
 pub mod transfer;
+mod trim;
 mod waits;
 
 pub use array::{Array, ArrayMut};

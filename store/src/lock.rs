@@ -27,7 +27,7 @@ use crate::sys::futex;
 const WAITERS: u32 = 1 << 31;
 const INDEX_BITS: u32 = 10;
 const GENERATION: u32 = (1 << 21) - 1;
-const SPINS: u32 = if cfg!(loom) { 1 } else { 200 };
+const SPINS: u32 = if cfg!(loom) { 0 } else { 200 };
 const SLICE: Duration = Duration::from_millis(20);
 /// How often [`try_acquire`] looks: some microseconds, longer than any section but the large ones.
 const TRIES: u32 = if cfg!(loom) { 2 } else { 1_000 };
@@ -145,11 +145,12 @@ pub(crate) fn take_over(shared: &Shared, lock: Lock, dead: ClientKey, me: Client
     Some(Guard { word, mine, must_repair: true })
 }
 
-/// Says whether a lock is held in the name of a client that is gone.
-pub(crate) fn is_orphaned(shared: &Shared, lock: Lock) -> bool {
-    let now = shared.ctl.u32(shared.layout.lock(lock.index())).load(Ordering::Relaxed);
+/// Names the client that holds a lock (its place and the low bits of its generation) if that is gone.
+pub(crate) fn orphan(shared: &Shared, lock: Lock) -> Option<(usize, u32)> {
+    let now = shared.ctl.u32(shared.layout.lock(lock.index())).load(Ordering::Relaxed) & !WAITERS;
     let index = (now & ((1 << INDEX_BITS) - 1)).wrapping_sub(1) as usize;
-    now & !WAITERS != 0 && client::state(client::load(shared, index)) == client::FREE
+    let gone = now != 0 && client::state(client::load(shared, index)) == client::FREE;
+    gone.then_some((index, now >> INDEX_BITS & GENERATION))
 }
 
 /// Lists every lock of the segment.
@@ -200,10 +201,7 @@ fn sleep_for<'a>(shared: &Shared, word: &'a AtomicU32, mine: u32, slice: Duratio
     if now != marked {
         word.compare_exchange(now, marked, Ordering::Relaxed, Ordering::Relaxed).ok()?;
     }
-    if futex::wait(word, marked, Some(slice), u32::MAX)
-        || marked & !WAITERS == mine
-        || !is_owner_dead(shared, marked)
-    {
+    if futex::wait(word, marked, Some(slice), u32::MAX) || marked & !WAITERS == mine || !is_owner_dead(shared, marked) {
         return None;
     }
     word.compare_exchange(marked, mine | WAITERS, Ordering::Acquire, Ordering::Relaxed).ok()?;

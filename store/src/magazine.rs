@@ -112,7 +112,10 @@ mod tests {
         let deep = Magazine::depth(0) as u32;
         assert!((0..deep).all(|i| magazine.put(0, at(i))));
         assert!(!magazine.put(0, at(99)), "full");
-        assert_eq!((0..deep).rev().map(at).collect::<Vec<_>>(), std::iter::from_fn(|| magazine.take(0)).collect::<Vec<_>>());
+        assert_eq!(
+            (0..deep).rev().map(at).collect::<Vec<_>>(),
+            std::iter::from_fn(|| magazine.take(0)).collect::<Vec<_>>()
+        );
         assert!(magazine.put(0, at(3)) && magazine.put(EMPTY, at(4)));
         assert_eq!((magazine.take(0), magazine.take(EMPTY), magazine.take(0)), (Some(at(3)), Some(at(4)), None));
     }

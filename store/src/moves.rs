@@ -220,7 +220,10 @@ impl<'a> Mover<'a> {
         take: impl FnOnce(&mut Alloc<'_>) -> Result<Place, Shortage>,
     ) -> Result<(Place, usize), Stays> {
         let shared = self.actor.shared;
-        shared.ctl.u64(H_MOVE_SLOT).store(u64::from(at.generation) << 32 | (u64::from(at.index) + 1), Ordering::Release);
+        shared
+            .ctl
+            .u64(H_MOVE_SLOT)
+            .store(u64::from(at.generation) << 32 | (u64::from(at.index) + 1), Ordering::Release);
         let mut alloc = Alloc::lock(shared, self.actor.me);
         let place = take(&mut alloc).map_err(|_| Stays::NoRoom)?;
         self.record().store(place.to_word(), Ordering::Release);

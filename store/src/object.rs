@@ -14,6 +14,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use crate::copy;
 use crate::disk::{Mapped, Mapping, Record};
 use crate::error::{Error, ErrorKind, Result};
 use crate::evict;
@@ -390,6 +391,16 @@ impl ObjectBuffer {
     /// Returns the object's id.
     pub fn id(&self) -> ObjectId {
         self.draft.id
+    }
+
+    /// Writes all of the buffer's bytes at the speed of the memory; commits what [`Inner::create_for`] left.
+    pub(crate) fn fill_from(&mut self, data: &[u8]) -> Result<()> {
+        debug_assert_eq!(data.len(), self.len);
+        if self._file.is_some() {
+            copy::copy(self, data);
+            return Ok(());
+        }
+        self.draft.inner.fill(self.draft.at, self.draft.id, data)
     }
 
     /// Makes the object immutable and visible, and wakes those who wait for it.

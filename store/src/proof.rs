@@ -77,7 +77,7 @@ fn explore_with(preemptions: usize, timeouts: bool, model: impl Fn() + Send + Sy
 /// A segment for `clients` living clients and a few objects.
 pub(crate) fn segment(clients: u16) -> Shared {
     let layout = Layout::new(1 << 20, 64, clients.into()).unwrap();
-    let shared = Shared { ctl: Ctl::heap(layout.len), layout };
+    let shared = Shared::new(Ctl::heap(layout.len), layout);
     for index in 0..clients {
         let at = shared.layout.client(index.into());
         shared.ctl.u64(at + C_WORD).store(client::word(0, client::ALIVE), Relaxed);

@@ -162,6 +162,13 @@ pub(crate) fn verify(shared: &Shared) -> Vec<String> {
 }
 
 impl<'a> Request<'a> {
+    /// Moves the request's deadline.
+    pub(crate) fn postpone(&self, deadline: u64) {
+        if let Some((cell, _)) = self.place {
+            field(self.shared, cell, Q_DEADLINE).store(deadline, Ordering::Relaxed);
+        }
+    }
+
     /// Describes a creation that is not in the queue.
     pub(crate) fn new(shared: &'a Shared, me: ClientKey, wants: Wants) -> Request<'a> {
         Request { shared, me, wants, place: None }

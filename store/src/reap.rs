@@ -24,18 +24,23 @@
 //! - ST-20: reaping can be done again from its start and beside whatever living clients do.
 //! - ST-12: after step 6 nobody waits for something that the dead process had still to do.
 
+use std::time::{Duration, Instant};
+
 use crate::alloc::{self, Alloc};
 use crate::client::{self, ClientKey};
 use crate::holds::Actor;
 use crate::index;
-use crate::layout::C_WORD;
+use crate::layout::{C_WORD, H_LEFT_REAP};
 use crate::lock::{self, Lock};
 use crate::moves::Mover;
 use crate::queue;
 use crate::ring;
 use crate::slot::{self, Slot, SlotRef, State};
-use crate::sync::Ordering;
+use crate::sync::{Ordering, fence};
 use crate::waits::{self, On};
+
+/// How long a reaper waits for another one before it leaves its work to it.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Reaps whoever is at `index` if its process is dead; says whether it was.
 pub(crate) fn reap_at(actor: Actor<'_>, index: usize) -> bool {
@@ -50,31 +55,54 @@ pub(crate) fn reap_at(actor: Actor<'_>, index: usize) -> bool {
 
 /// Undoes everything that `dead` left; its process must be gone.
 ///
-/// What a living receiver has not drained yet stays held; the reaping goes on when it has.
-pub(crate) fn reap(actor: &Actor<'_>, dead: ClientKey) {
+/// What a living receiver has not drained yet stays held; the reaping goes on when it has. If another reaper
+/// does not come to an end (it is stopped), the dead one is left to it: false.
+pub(crate) fn reap(actor: &Actor<'_>, dead: ClientKey) -> bool {
     let shared = actor.shared;
-    let _one_at_a_time = lock::acquire(shared, Lock::Reap, actor.me);
-    begin(actor, dead);
+    let record = shared.ctl.u64(shared.layout.client(dead.index.into()) + C_WORD);
+    let alive = client::word(dead.generation, client::ALIVE);
+    let reaping = client::word(dead.generation, client::REAPING);
+    // It fails if somebody has begun, or is through, already.
+    let _ = record.compare_exchange(alive, reaping, Ordering::SeqCst, Ordering::SeqCst);
+    let left = shared.ctl.u32(H_LEFT_REAP);
+    loop {
+        let deadline = Instant::now() + PATIENCE;
+        let one_at_a_time = lock::acquire_until(shared, Lock::Reap, actor.me, deadline).or_else(|| {
+            left.store(1, Ordering::SeqCst);
+            // SYNC left: either this finds the lock free, or its owner sees what was left when it has unlocked.
+            fence(Ordering::SeqCst);
+            lock::try_acquire(shared, Lock::Reap, actor.me)
+        });
+        let Some(one_at_a_time) = one_at_a_time else { return false };
+        left.store(0, Ordering::SeqCst);
+        reap_all(actor);
+        drop(one_at_a_time);
+        // SYNC left: see above.
+        fence(Ordering::SeqCst);
+        if left.load(Ordering::SeqCst) == 0 {
+            return true;
+        }
+    }
+}
+
+/// Undoes what all those left whose reaping has begun; under the lock.
+fn reap_all(actor: &Actor<'_>) {
+    let shared = actor.shared;
     // A client that detaches frees its own record last: until then it works in its name.
     let own = usize::from(actor.me.index);
     for index in (0..shared.layout.clients).filter(|&index| index != own).chain([own]) {
         let word = client::load(shared, index);
         if client::state(word) == client::REAPING {
-            finish(actor, ClientKey { index: index as u16, generation: client::generation(word) });
+            let dead = ClientKey { index: index as u16, generation: client::generation(word) };
+            begin(actor, dead);
+            finish(actor, dead);
         }
     }
 }
 
-/// Steps 1 to 4: everything that does not depend on anybody else.
+/// Steps 2 to 4: everything that does not depend on anybody else.
 fn begin(actor: &Actor<'_>, dead: ClientKey) {
     let shared = actor.shared;
-    let record = shared.ctl.u64(shared.layout.client(dead.index.into()) + C_WORD);
-    let alive = client::word(dead.generation, client::ALIVE);
-    let reaping = client::word(dead.generation, client::REAPING);
-    match record.compare_exchange(alive, reaping, Ordering::SeqCst, Ordering::SeqCst) {
-        Err(now) if now != reaping => return,
-        _ => {}
-    }
     recover_locks(actor, dead);
     ring::sweep(shared, dead);
     resolve_slots(actor, dead.index);
@@ -153,7 +181,10 @@ fn resolve_slots(actor: &Actor<'_>, dead: u16) {
                 }
             }
             slot::CACHED => {
-                Alloc::lock(actor.shared, actor.me).release_cached(at);
+                // If the lock is not to be had, it stays free memory that anybody may take.
+                if let Some(mut alloc) = Alloc::try_lock(actor.shared, actor.me) {
+                    alloc.release_cached(at);
+                }
             }
             slot::MOVING => {
                 slot.cas(state, state.to(slot::SEALED, None));

@@ -151,14 +151,15 @@ pub(crate) fn stats(inner: &Inner) -> StoreStats {
     }
     let mut alloc = Alloc::lock(shared, inner.me);
     let largest = alloc.largest_free() as u64;
-    let used = alloc::used_bytes(shared);
+    // What is in the scratch for a moment (compact.rs) may come on top.
+    let used = alloc::used_bytes(shared).min(shared.layout.capacity as u64);
     drop(alloc);
     let capacity = shared.layout.capacity as u64;
     StoreStats {
         capacity_bytes: capacity,
         used_bytes: used,
         free_bytes: capacity.saturating_sub(used),
-        largest_free_bytes: largest,
+        largest_free_bytes: largest.min(capacity.saturating_sub(used)),
         committed_bytes: memory::committed(inner.arena.file()),
         clients: attached.count() as u64,
         queued_creates: queue::len(shared),

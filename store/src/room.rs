@@ -65,7 +65,8 @@ pub(crate) fn spill(mover: &Mover<'_>, actor: Actor<'_>, wanted: u64, needed: u6
             let in_memory = slot.place(state).is_some_and(|place| place.bytes() > 0);
             let may_go = state.state() == slot::SEALED && in_memory && slot.children() == 0;
             let at = SlotRef { index, generation: state.generation() };
-            (may_go && !actor.is_viewed(index)).then(|| (slot.made().max(slot.used().load(crate::sync::Ordering::Relaxed)), at))
+            (may_go && !actor.is_viewed(index))
+                .then(|| (slot.made().max(slot.used().load(crate::sync::Ordering::Relaxed)), at))
         })
         .collect();
     candidates.sort_unstable_by_key(|&(age, at)| (age, at.index));

@@ -24,7 +24,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -43,7 +43,13 @@ use crate::reap;
 use crate::segment;
 use crate::shared::Shared;
 use crate::sys::{process, socket};
+use crate::trim::Idle;
 
+/// Tokens of what is watched besides guests.
+const LISTENER: u64 = 0;
+const STOP: u64 = 1;
+const POKE: u64 = 2;
+const FIRST: u64 = 2;
 /// How long a connection may stay silent before it has said what it wants.
 const HELLO_TIME: Duration = Duration::from_secs(1);
 /// Connections that have not said hello; more are refused until some have.
@@ -139,22 +145,38 @@ struct Guests {
     listener: UnixListener,
     stop: Arc<OwnedFd>,
     epoll: OwnedFd,
-    guests: HashMap<RawFd, Guest>,
+    /// By token: a descriptor's number may be used again while events of its former owner are still to be heard.
+    guests: HashMap<u64, Guest>,
+    next: u64,
     strangers: usize,
+    /// Readable when this process pokes (trim.rs).
+    poke: Arc<OwnedFd>,
+    idle: Idle,
 }
 
 impl Guests {
     fn new(listener: UnixListener, host: Host, stop: Arc<OwnedFd>) -> io::Result<Guests> {
         listener.set_nonblocking(true)?;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let guests = Guests { host, listener, stop, epoll, guests: HashMap::new(), strangers: 0 };
-        guests.watch(guests.listener.as_fd())?;
-        guests.watch(guests.stop.as_fd())?;
+        let poke = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        host.shared.poke.through_event(poke.clone());
+        let mut idle = Idle::default();
+        idle.poked(&host.shared, &host.arena, host.me);
+        let guests =
+            Guests { host, listener, stop, epoll, guests: HashMap::new(), next: FIRST, strangers: 0, poke, idle };
+        guests.watch(guests.poke.as_fd(), POKE)?;
+        guests.watch(guests.listener.as_fd(), LISTENER)?;
+        guests.watch(guests.stop.as_fd(), STOP)?;
         Ok(guests)
     }
 
-    fn watch(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
-        let data = epoll::EventData::new_u64(u64::try_from(fd.as_raw_fd()).unwrap_or(u64::MAX));
+    fn token(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    fn watch(&self, fd: BorrowedFd<'_>, token: u64) -> io::Result<()> {
+        let data = epoll::EventData::new_u64(token);
         Ok(epoll::add(&self.epoll, fd, data, epoll::EventFlags::IN | epoll::EventFlags::RDHUP)?)
     }
 
@@ -177,7 +199,8 @@ impl Guests {
 
     /// Watches the clients that an adopted store has already, and reaps those that are dead.
     fn take_in(&mut self) {
-        for index in (0..self.host.shared.layout.clients).filter(|&index| index != usize::from(self.host.me.index)) {
+        let own = usize::from(self.host.me.index);
+        for index in (0..self.host.shared.layout.clients).filter(|&index| index != own) {
             let Some(key) = client::at(&self.host.shared, index, client::ALIVE) else {
                 // Reaping that stopped half way.
                 reap::reap_at(self.actor(), index);
@@ -186,10 +209,11 @@ impl Guests {
             let (pid, start) = client::process(&self.host.shared, index);
             match process::watch(pid) {
                 Ok(pidfd) if process::is_alive(pid, start) => {
-                    if let Err(error) = self.watch(pidfd.as_fd()) {
+                    let token = self.token();
+                    if let Err(error) = self.watch(pidfd.as_fd(), token) {
                         tracing::warn!(%error, pid, "could not watch a client of an adopted store");
                     }
-                    self.guests.insert(pidfd.as_raw_fd(), Guest::Process { pidfd, key });
+                    self.guests.insert(token, Guest::Process { pidfd, key });
                 }
                 _ => drop(reap::reap_at(self.actor(), index)),
             }
@@ -205,7 +229,9 @@ impl Guests {
         let mut events = Vec::with_capacity(64);
         loop {
             events.clear();
-            let timeout = (self.strangers > 0).then_some(Timespec { tv_sec: 0, tv_nsec: 100_000_000 });
+            let silent = (self.strangers > 0).then_some(Duration::from_millis(100));
+            let timeout = [silent, self.idle.next_look()].into_iter().flatten().min();
+            let timeout = timeout.and_then(|t| Timespec::try_from(t).ok());
             match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), timeout.as_ref()) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => {
@@ -214,18 +240,25 @@ impl Guests {
                 }
             }
             for event in &events {
-                let fd = RawFd::try_from(event.data.u64()).unwrap_or(-1);
-                if fd == self.stop.as_raw_fd() {
-                    return;
-                }
-                if fd == self.listener.as_raw_fd() {
-                    self.accept();
-                } else {
-                    self.hear(fd);
+                match event.data.u64() {
+                    STOP => return,
+                    POKE => {
+                        let _ = rustix::io::read(&*self.poke, &mut [0; 8]);
+                        self.poked();
+                    }
+                    LISTENER => self.accept(),
+                    token => self.hear(token),
                 }
             }
             self.drop_silent();
+            let Host { shared, arena, me, .. } = &self.host;
+            self.idle.look(shared, arena, *me);
         }
+    }
+
+    fn poked(&mut self) {
+        let Host { shared, arena, me, .. } = &self.host;
+        self.idle.poked(shared, arena, *me);
     }
 
     fn accept(&mut self) {
@@ -244,18 +277,18 @@ impl Guests {
                 continue;
             }
             let allowed = socket::peer(&stream).is_ok_and(|peer| peer.uid == process::uid());
-            if !allowed || self.watch(stream.as_fd()).is_err() {
+            let token = self.token();
+            if !allowed || self.watch(stream.as_fd(), token).is_err() {
                 continue;
             }
-            let fd = stream.as_raw_fd();
-            self.guests.insert(fd, Guest::Stranger { stream, since: Instant::now(), said: Vec::new() });
+            self.guests.insert(token, Guest::Stranger { stream, since: Instant::now(), said: Vec::new() });
             self.strangers += 1;
-            self.hear(fd);
+            self.hear(token);
         }
     }
 
-    fn hear(&mut self, fd: RawFd) {
-        match self.guests.remove(&fd) {
+    fn hear(&mut self, token: u64) {
+        match self.guests.remove(&token) {
             None => {}
             Some(Guest::Stranger { mut stream, since, mut said }) => {
                 self.strangers -= 1;
@@ -264,17 +297,21 @@ impl Guests {
                     Ok(n) if n > 0 => {
                         said.extend_from_slice(&bytes[..n]);
                         match <&[u8; handshake::LEN]>::try_from(&said[..]) {
-                            Ok(hello) => self.greet(stream, Hello::from_bytes(hello)),
-                            Err(_) => self.keep(fd, Guest::Stranger { stream, since, said }),
+                            Ok(hello) => self.greet(token, stream, Hello::from_bytes(hello)),
+                            Err(_) => self.keep(token, Guest::Stranger { stream, since, said }),
                         }
                     }
                     Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                        self.keep(fd, Guest::Stranger { stream, since, said });
+                        self.keep(token, Guest::Stranger { stream, since, said });
                     }
                     _ => self.unwatch(stream.as_fd()),
                 }
             }
             Some(Guest::Client { stream, key }) => {
+                if (&stream).read(&mut [0; 64]).is_ok_and(|said| said > 0) {
+                    self.guests.insert(token, Guest::Client { stream, key });
+                    return self.poked();
+                }
                 self.unwatch(stream.as_fd());
                 // Whoever detaches has given its record up before; a connection that just breaks says nothing about
                 // the process, which may have died while it was detaching. One that had not joined gives up.
@@ -289,20 +326,20 @@ impl Guests {
         }
     }
 
-    fn keep(&mut self, fd: RawFd, guest: Guest) {
+    fn keep(&mut self, token: u64, guest: Guest) {
         self.strangers += 1;
-        self.guests.insert(fd, guest);
+        self.guests.insert(token, guest);
     }
 
     /// Answers a connection that has said what it wants; one that makes no sense ends.
-    fn greet(&mut self, stream: UnixStream, hello: Option<Hello>) {
+    fn greet(&mut self, token: u64, stream: UnixStream, hello: Option<Hello>) {
         let client = match hello {
             Some(Hello::Join) => self.admit(&stream),
             Some(Hello::Rejoin { uuid, client }) => self.knows(&stream, uuid, client).then_some(client),
             None => None,
         };
         match client {
-            Some(key) => drop(self.guests.insert(stream.as_raw_fd(), Guest::Client { stream, key })),
+            Some(key) => drop(self.guests.insert(token, Guest::Client { stream, key })),
             None => self.unwatch(stream.as_fd()),
         }
     }
@@ -340,7 +377,8 @@ impl Guests {
             capacity: shared.layout.capacity as u64,
             patience: self.host.origin.patience,
         };
-        let watched = self.watch(pidfd.as_fd());
+        let token = self.token();
+        let watched = self.watch(pidfd.as_fd(), token);
         let sent = watched.and_then(|()| {
             let ctl = shared.ctl.file().ok_or(io::ErrorKind::NotFound)?;
             let files = [ctl.as_fd(), self.host.arena.file().as_fd()];
@@ -352,7 +390,7 @@ impl Guests {
             client::cancel(&shared, key);
             return None;
         }
-        self.guests.insert(pidfd.as_raw_fd(), Guest::Process { pidfd, key });
+        self.guests.insert(token, Guest::Process { pidfd, key });
         Some(key)
     }
 
@@ -360,6 +398,8 @@ impl Guests {
     fn bury(&mut self, key: ClientKey) {
         if !client::cancel(&self.host.shared, key) {
             reap::reap(&self.actor(), key);
+            // Its last poke may have died with it.
+            self.poked();
         }
         self.forget(key);
     }

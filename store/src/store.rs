@@ -146,8 +146,8 @@ impl Store {
         if data.len() <= FUSED {
             return self.inner.put(id, data, options);
         }
-        let mut buffer = self.create_object_with(id, data.len(), options)?;
-        crate::copy::copy(&mut buffer, data);
+        let mut buffer = self.inner.create_for(id, data.len(), options, data.len())?;
+        buffer.fill_from(data)?;
         buffer.seal()
     }
 
@@ -238,24 +238,26 @@ impl Store {
             return Err(Error::invalid(format!("wait takes each object once, {} is given twice", pair[0])));
         }
         let deadline = timeout.and_then(|t| Instant::now().checked_add(t));
-        let ready = |id: &ObjectId| self.contains(*id);
-        let enough = waits::wait(&self.inner.shared, On::Any, deadline, || {
-            (ids.iter().filter(|id| ready(id)).take(n).count() == n).then_some(())
-        });
-        let _ = enough;
-        let mut left = n;
-        Ok(ids.iter().partition(|id| {
-            let take = left > 0 && ready(id);
-            left -= usize::from(take);
-            take
-        }))
+        // What counts is one look: an object that was ready may be deleted before the next.
+        let look = || {
+            let mut left = n;
+            let first = |id: &&ObjectId| {
+                let take = left > 0 && self.contains(**id);
+                left -= usize::from(take);
+                take
+            };
+            let (ready, pending): (Vec<&ObjectId>, Vec<&ObjectId>) = ids.iter().partition(first);
+            let copied = |ids: Vec<&ObjectId>| ids.into_iter().copied().collect::<Vec<_>>();
+            (copied(ready), copied(pending))
+        };
+        let enough = || Some(look()).filter(|(ready, _)| ready.len() == n);
+        Ok(waits::wait(&self.inner.shared, On::Any, deadline, enough).unwrap_or_else(look))
     }
 
     /// Says whether the object exists and is sealed.
     #[inline]
     pub fn contains(&self, id: ObjectId) -> bool {
-        index::find(&self.inner.shared, id)
-            .is_some_and(|(_, state)| state.is_sealed())
+        index::find(&self.inner.shared, id).is_some_and(|(_, state)| state.is_sealed())
     }
 
     /// Says whether the object exists in any state: promised, being written or sealed.

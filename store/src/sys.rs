@@ -3,6 +3,7 @@
 //! Everything else in the crate is protocol over words and knows no system call. What is safe in
 //! rustix is used from there; what it lacks is here, one call a function.
 
+pub(crate) mod cgroup;
 pub(crate) mod clock;
 pub(crate) mod fork;
 #[cfg(not(loom))]

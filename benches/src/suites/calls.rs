@@ -20,7 +20,8 @@ use mobula::prelude::*;
 use mobula::serde::{Serialize, de::DeserializeOwned};
 
 use crate::error::{Result, check};
-use crate::limits::{BATCH, IDLE, Limit, beside};
+use crate::limits::copies::beside;
+use crate::limits::{BATCH, IDLE, Limit};
 use crate::sample::{Samples, singles};
 use crate::session::{Figure, Session};
 
@@ -101,7 +102,7 @@ fn hot(session: &mut Session<'_>, caller: &mut Caller) -> Result<()> {
     let count = session.count(200_000, 20_000);
     (0..count / 10).try_for_each(|_| caller.call(ROW, 1))?;
     let samples = singles(session.clock(), count, |i| caller.call(ROW, i as u64))?;
-    session.emit(NAME, ROW, Figure::of(&samples), Some(Limit::SpinRtt))
+    session.emit(NAME, ROW, Figure::of(&samples), Some(Limit::SpinRtt.name()))
 }
 
 fn asleep(session: &mut Session<'_>, caller: &mut Caller) -> Result<()> {
@@ -115,7 +116,7 @@ fn asleep(session: &mut Session<'_>, caller: &mut Caller) -> Result<()> {
         caller.call(ROW, 1)?;
         times.push(clock.since(start));
     }
-    session.emit(NAME, ROW, Figure::of(&Samples::new(times)), Some(Limit::FutexRttAsleep))
+    session.emit(NAME, ROW, Figure::of(&Samples::new(times)), Some(Limit::FutexRttAsleep.name()))
 }
 
 fn pipelined(session: &mut Session<'_>, caller: &mut Caller) -> Result<()> {
@@ -133,7 +134,7 @@ fn pipelined(session: &mut Session<'_>, caller: &mut Caller) -> Result<()> {
     let count = session.count(1_000, 50);
     (0..count / 10).try_for_each(&mut batch)?;
     let samples = singles(session.clock(), count, batch)?.divided_by(BATCH);
-    session.emit(NAME, ROW, Figure::per_second(&samples), Some(Limit::Stream))
+    session.emit(NAME, ROW, Figure::per_second(&samples), Some(Limit::Stream.name()))
 }
 
 fn tasks(session: &mut Session<'_>) -> Result<()> {
@@ -143,7 +144,7 @@ fn tasks(session: &mut Session<'_>) -> Result<()> {
     let count = session.count(5_000, 500);
     (0..count / 10).try_for_each(task)?;
     let samples = singles(session.clock(), count, task)?;
-    session.emit(NAME, ROW, Figure::of(&samples), Some(Limit::SpinRtt))
+    session.emit(NAME, ROW, Figure::of(&samples), Some(Limit::SpinRtt.name()))
 }
 
 fn objects<T>(session: &mut Session<'_>, put_row: &'static str, get_row: &'static str, value: T) -> Result<()>
@@ -168,8 +169,8 @@ where
             check(get_row, &got, &value)?;
         }
     }
-    session.emit(NAME, put_row, Figure::of(&Samples::new(puts)), Some(Limit::Copy1KB))?;
-    session.emit(NAME, get_row, Figure::of(&Samples::new(gets)), Some(Limit::Copy1KB))
+    session.emit(NAME, put_row, Figure::of(&Samples::new(puts)), Some(Limit::Copy1KB.name()))?;
+    session.emit(NAME, get_row, Figure::of(&Samples::new(gets)), Some(Limit::Copy1KB.name()))
 }
 
 fn arrays(session: &mut Session<'_>) -> Result<()> {

@@ -70,7 +70,9 @@ pub(crate) fn run(session: &mut Session<'_>) -> Result<()> {
         let found: Vec<f64> = all.iter().filter(|(name, _)| name == row).map(|(_, number)| *number).collect();
         (!found.is_empty()).then(|| Samples::new(found))
     };
-    for (row, limit) in [(INIT, None), (WARM, None), (COLD, Some(Limit::SpawnHello)), (SHUTDOWN, None), (PSS, None)] {
+    for (row, limit) in
+        [(INIT, None), (WARM, None), (COLD, Some(Limit::SpawnHello.name())), (SHUTDOWN, None), (PSS, None)]
+    {
         match samples(row) {
             Some(found) if row == PSS => session.emit(NAME, row, Figure::bytes(found.median()), limit)?,
             Some(found) => session.emit(NAME, row, Figure::of(&found), limit)?,

@@ -1,27 +1,41 @@
 //! The store by itself.
 //!
-//! | row | what is timed |
+//! | part | rows |
 //! |---|---|
-//! | `get_200KB` | a get of a sealed object of 200 KB and the view's drop; ids drawn from 1,000 that another process sealed, none held |
-//! | `contains` | the same ids |
-//! | `put_1KB` | a put of 1 KB under a new id and the view's drop; at most 100 live |
-//! | `delete_1KB` | a deletion that frees the memory at once |
-//! | `put_100MB_warm` | a put into memory that was freed before; the view's drop is not counted |
+//! | [`reads`] | get and contains of what another process sealed, first, again, and beside another reader |
+//! | [`small`] | put, delete and last release of 1 KB; create and seal without the writing |
+//! | [`large`] | put of 100 KB to 100 MB: warm, fresh and pre-faulted memory, one and two clients |
+//! | [`wake`] | from seal to the waiting reader |
+//! | [`deaths`] | from the death of a client until its objects are gone |
+//! | [`scale`] | get among 10 to 10^6 objects; list and stats of 10^5, and what others notice of them |
+//! | [`crowd`] | get, delete and last release with 1 to 128 clients and up to 10^5 held objects |
+//!
+//! Others' parts are played by real processes, which are told by lines of text ([`peer`]).
+
+mod crowd;
+mod deaths;
+mod large;
+pub(crate) mod peer;
+mod reads;
+mod scale;
+mod small;
+pub(crate) mod wake;
 
 use std::hint::black_box;
-use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use mobula::store::{Deleted, ObjectId, Store, StoreOptions};
 
-use crate::child::{self, Child, Role};
+use crate::clock::Clock;
 use crate::error::{Error, Result, check};
-use crate::limits::{Limit, beside};
-use crate::sample::{Samples, batches, singles};
+use crate::limits::Limit;
+use crate::sample::{batches, singles};
 use crate::session::{Figure, Session};
 
 pub(crate) const NAME: &str = "store";
 
-const LIMITS: [Limit; 7] = [
+const LIMITS: [Limit; 9] = [
+    Limit::Clock,
     Limit::AtomicPair,
     Limit::Copy1KB,
     Limit::SpinRtt,
@@ -29,65 +43,33 @@ const LIMITS: [Limit; 7] = [
     Limit::FutexRttOneCpu,
     Limit::FutexRttTwoCpus,
     Limit::SpawnHello,
+    Limit::KillSeen,
 ];
 
+/// What short operations are compared and scaled with.
+const PAIR: Option<&str> = Some(Limit::AtomicPair.name());
+
 const CAPACITY: usize = 512 << 20;
-/// How many objects the reader draws from, and their size.
-const OBJECTS: usize = 1000;
-const OBJECT_BYTES: usize = 200_000;
 const SMALL: usize = 1024;
 /// Operations between two looks at the clock where single ones are too short for it.
 const BATCH: usize = 100;
 /// A power of two: how many ids are drawn ahead.
 const DRAWS: usize = 1 << 14;
+/// How long what happens elsewhere may take.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Runs the suite.
 pub(crate) fn run(session: &mut Session<'_>) -> Result<()> {
     session.limits(NAME, &LIMITS)?;
     let store = Store::create(StoreOptions::new(CAPACITY))?;
-    reads(session, &store)?;
-    small_writes(session, &store)?;
-    large_writes(session, &store)
-}
-
-/// The child's side: fills the store at an address and stays until the parent has read enough.
-pub(crate) fn writer(args: &[String]) -> Result<()> {
-    let store = Store::attach(args.first().map_or("", String::as_str))?;
-    let data: Vec<u8> = (0..OBJECT_BYTES).map(|i| i as u8).collect();
-    for i in 0..OBJECTS {
-        store.put(id(i as u64), &data)?;
-    }
-    child::ready()?;
-    child::wait_for_end()
-}
-
-fn reads(session: &mut Session<'_>, store: &Store) -> Result<()> {
-    session.begin("get_200KB");
-    let mut writer = Child::start(Role::StoreWriter, &[store.address().to_owned()], Stdio::piped())?;
-    writer.wait_ready()?;
-    let mut random = Random(0x9e37_79b9_7f4a_7c15);
-    let drawn: Vec<ObjectId> = (0..DRAWS).map(|_| id(random.next() % OBJECTS as u64)).collect();
-    for i in 0..OBJECTS {
-        let view = store.get(id(i as u64), None)?;
-        check("get_200KB", (view.len(), view[OBJECT_BYTES - 1]), (OBJECT_BYTES, (OBJECT_BYTES - 1) as u8))?;
-    }
-    let get = |i: usize| {
-        let view = store.get(drawn[i % DRAWS], None)?;
-        black_box(view.len());
-        Ok(())
-    };
-    let figure = short(session, get)?;
-    session.emit(NAME, "get_200KB", figure, Some(Limit::AtomicPair))?;
-
-    session.begin("contains");
-    let contains = |i: usize| {
-        black_box(store.contains(drawn[i % DRAWS]));
-        Ok(())
-    };
-    let figure = short(session, contains)?;
-    session.emit(NAME, "contains", figure, Some(Limit::AtomicPair))?;
-    drop(writer);
-    (0..OBJECTS).try_for_each(|i| deleted("get_200KB", store, id(i as u64)))
+    reads::measure(session, &store)?;
+    small::measure(session, &store)?;
+    large::measure(session, &store)?;
+    wake::measure(session, &store)?;
+    deaths::measure(session, &store)?;
+    drop(store);
+    scale::measure(session)?;
+    crowd::measure(session)
 }
 
 /// Measures an operation that is nearly as short as reading the clock: singles for the percentiles,
@@ -98,39 +80,23 @@ fn short(session: &Session<'_>, mut operation: impl FnMut(usize) -> Result<()>) 
     Ok(Figure::of(&singles(session.clock(), count, operation)?).with_value(value))
 }
 
-fn small_writes(session: &mut Session<'_>, store: &Store) -> Result<()> {
-    session.begin("put_1KB");
-    let (clock, rounds) = (session.clock(), session.count(2_000, 200));
-    let data = [7_u8; SMALL];
-    let (mut puts, mut deletes) = (Vec::new(), Vec::new());
-    let (mut put_batches, mut delete_batches) = (Vec::new(), Vec::new());
-    for round in 0..rounds {
-        let ids: Vec<ObjectId> = (0..BATCH).map(|i| id((1 << 32) + (round * BATCH + i) as u64)).collect();
-        let put = |i: usize| store.put(ids[i], black_box(&data)).map(drop).map_err(Error::from);
-        let delete = |i: usize| deleted("delete_1KB", store, ids[i]);
-        // Rounds take turns: one without a clock inside, one with.
-        if round % 2 == 0 {
-            put_batches.push(whole(clock, put)?);
-            delete_batches.push(whole(clock, delete)?);
-        } else {
-            each(clock, &mut puts, put)?;
-            each(clock, &mut deletes, delete)?;
-        }
-    }
-    let figure = |singles, batches| Figure::of(&Samples::new(singles)).with_value(Samples::new(batches).median());
-    session.emit(NAME, "put_1KB", figure(puts, put_batches), Some(Limit::Copy1KB))?;
-    session.emit(NAME, "delete_1KB", figure(deletes, delete_batches), Some(Limit::AtomicPair))
+/// Gets an object that is there and lets it go.
+#[inline]
+fn get(store: &Store, id: ObjectId) -> Result<()> {
+    let view = store.get(id, Some(Duration::ZERO))?;
+    black_box(view.len());
+    Ok(())
 }
 
 /// Times one batch and divides.
-fn whole(clock: crate::Clock, operation: impl FnMut(usize) -> Result<()>) -> Result<f64> {
+fn whole(clock: Clock, operation: impl FnMut(usize) -> Result<()>) -> Result<f64> {
     let start = clock.now();
     (0..BATCH).try_for_each(operation)?;
     Ok(clock.since(start) / BATCH as f64)
 }
 
 /// Times each operation of one batch.
-fn each(clock: crate::Clock, times: &mut Vec<f64>, mut operation: impl FnMut(usize) -> Result<()>) -> Result<()> {
+fn each(clock: Clock, times: &mut Vec<f64>, mut operation: impl FnMut(usize) -> Result<()>) -> Result<()> {
     (0..BATCH).try_for_each(|i| {
         let start = clock.now();
         operation(i)?;
@@ -139,23 +105,39 @@ fn each(clock: crate::Clock, times: &mut Vec<f64>, mut operation: impl FnMut(usi
     })
 }
 
-fn large_writes(session: &mut Session<'_>, store: &Store) -> Result<()> {
-    const ROW: &str = "put_100MB_warm";
-    let clock = session.clock();
-    beside(session, NAME, ROW, |source| {
-        let bytes: &[u8] = mobula::bytemuck::cast_slice(source);
-        let start = clock.now();
-        let view = store.put(id(0), black_box(bytes))?;
-        let time = clock.since(start);
-        check(ROW, (view.len(), view.last()), (bytes.len(), bytes.last()))?;
-        drop(view);
-        deleted(ROW, store, id(0))?;
-        Ok(time)
-    })
-}
-
+/// Deletes an object that nobody views.
 fn deleted(row: &'static str, store: &Store, id: ObjectId) -> Result<()> {
     check(row, store.delete(id)?, Deleted::Now)
+}
+
+/// Puts objects and keeps no view.
+fn fill(store: &Store, numbers: std::ops::Range<u64>, bytes: usize) -> Result<()> {
+    let data: Vec<u8> = (0..bytes).map(|i| i as u8).collect();
+    numbers.into_iter().try_for_each(|number| store.put(id(number), &data).map(drop).map_err(Error::from))
+}
+
+/// Waits until something that happens elsewhere is done.
+fn until(row: &'static str, what: &'static str, mut done: impl FnMut() -> bool) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    while !done() {
+        if Instant::now() > deadline {
+            let expected = format!("{what} within {} s", PATIENCE.as_secs());
+            return Err(Error::Wrong { row, got: "nothing".to_owned(), expected });
+        }
+        std::thread::sleep(Duration::from_micros(50));
+    }
+    Ok(())
+}
+
+/// Waits until `count` clients are attached: what the dead had is free then.
+fn clients(row: &'static str, store: &Store, count: usize) -> Result<()> {
+    until(row, "the end of other clients", || store.stats().clients == count as u64)
+}
+
+/// Draws `count` of the ids `0..among` above `base`.
+fn draw(count: usize, base: u64, among: u64) -> Vec<ObjectId> {
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    (0..count).map(|_| id(base + random.next() % among)).collect()
 }
 
 /// Makes the id of an object out of its number, so that two processes agree on it.

@@ -129,4 +129,23 @@ impl Alloc<'_> {
         }
         longest
     }
+
+    /// Iterates over the free runs of at least `pages`, as (page, pages).
+    pub(crate) fn free_runs(&self, pages: usize) -> impl Iterator<Item = (usize, usize)> {
+        (Self::bin(pages)..BINS)
+            .flat_map(|bin| {
+                let first = self.get(Self::head(bin));
+                // A list in the hands of nobody has no more members than there are pages.
+                std::iter::successors(Some(first), |&at| Some(self.page_get(at.saturating_sub(1), P_NEXT)))
+                    .take_while(|&at| at != 0)
+                    .take(self.shared.layout.pages)
+            })
+            .map(|at| (at - 1, self.page_get(at - 1, P_LEN)))
+            .filter(move |&(_, len)| len >= pages)
+    }
+
+    /// Says whether all these pages are in one free run.
+    pub(crate) fn is_free(&self, page: usize, pages: usize) -> bool {
+        self.free_runs(pages).any(|(start, len)| start <= page && page + pages <= start + len)
+    }
 }

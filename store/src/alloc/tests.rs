@@ -6,7 +6,7 @@ use crate::layout::Layout;
 
 fn shared(capacity: usize, slots: usize) -> Shared {
     let layout = Layout::new(capacity, slots, 2).unwrap();
-    let shared = Shared { ctl: Ctl::heap(layout.len), layout };
+    let shared = Shared::new(Ctl::heap(layout.len), layout);
     initialise(&shared, key(0));
     shared
 }

@@ -1,10 +1,8 @@
 //! Bytes of the arena as slices, for those who move objects.
 
 use super::Arena;
-use crate::layout::{ALLOC_HEADER_BYTES, CHUNK};
+use crate::layout::CHUNK;
 use crate::shared::Shared;
-use crate::sync::Ordering;
-use crate::sys::memory;
 
 impl Arena {
     /// Borrows the bytes of an object that the caller holds, so that nobody writes them meanwhile (ST-9, ST-17).
@@ -26,13 +24,8 @@ impl Arena {
 
     /// Gives the memory of whole chunks back to the system; nobody uses any of them or takes them meanwhile.
     pub(crate) fn decommit(&self, shared: &Shared, offset: usize, len: usize) {
-        let bits = shared.layout.alloc_at + ALLOC_HEADER_BYTES;
         for chunk in offset / CHUNK..(offset + len).div_ceil(CHUNK) {
-            // The bit first: a chunk that has memory without it is only committed once more.
-            shared.ctl.u64(bits + chunk / 64 * 8).fetch_and(!(1 << (chunk % 64)), Ordering::AcqRel);
-            let start = chunk * CHUNK;
-            let len = CHUNK.min(self.len.saturating_sub(start));
-            let _ = memory::decommit(&self.file, start, len);
+            let _ = self.decommit_chunk(shared, chunk);
         }
     }
 }

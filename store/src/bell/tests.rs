@@ -11,7 +11,7 @@ const LOST: Option<Duration> = Some(Duration::from_secs(30));
 
 fn shared() -> Shared {
     let layout = Layout::new(1 << 20, 64, 4).unwrap();
-    let shared = Shared { ctl: Ctl::heap(layout.len), layout };
+    let shared = Shared::new(Ctl::heap(layout.len), layout);
     for index in 0..4 {
         Doorbell::of(&shared, index).reset();
     }

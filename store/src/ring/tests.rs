@@ -23,7 +23,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 fn shared() -> Shared {
     let layout = Layout::new(1 << 20, 64, 4).unwrap();
-    let shared = Shared { ctl: Ctl::heap(layout.len), layout };
+    let shared = Shared::new(Ctl::heap(layout.len), layout);
     for index in 0..4 {
         set_client(&shared, key(index), client::ALIVE);
         Doorbell::of(&shared, index).reset();

@@ -3,13 +3,15 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
 
 use memmap2::{MmapOptions, MmapRaw};
 use rustix::fs::{
-    FallocateFlags, FlockOperation, MemfdFlags, Mode, SealFlags, fallocate, fcntl_add_seals, fcntl_get_seals, flock,
-    memfd_create,
+    FallocateFlags, FlockOperation, MemfdFlags, Mode, SealFlags, SeekFrom, fallocate, fcntl_add_seals, fcntl_get_seals,
+    flock, memfd_create, seek,
 };
 use rustix::io::retry_on_intr;
+use rustix::process::{Resource, getrlimit};
 
 /// Makes anonymous shared memory of `len` bytes whose size can never change again.
 ///
@@ -75,12 +77,36 @@ pub(crate) fn committed(file: &File) -> u64 {
     file.metadata().map_or(0, |m| m.blocks() * 512)
 }
 
-/// Faults a mapped range in ahead of use; best effort.
-pub(crate) fn populate(map: &MmapRaw, offset: usize, len: usize) {
-    let _ = map.advise_range(memmap2::Advice::PopulateWrite, offset, len);
+/// Says whether the page at `offset` has been written by anybody, rather than being a hole or only committed.
+pub(crate) fn is_written(file: &File, offset: usize) -> bool {
+    // Moves the file's position, which nobody uses.
+    seek(file, SeekFrom::Data(offset as u64)).is_ok_and(|data| data == offset as u64)
 }
 
-/// Locks a file or folder against others who lock it, until the descriptor is closed; false if somebody has.
+/// Commits a range and faults it in for writing; an error where touching it would have been a signal.
+pub(crate) fn populate(map: &MmapRaw, offset: usize, len: usize) -> io::Result<()> {
+    map.advise_range(memmap2::Advice::PopulateWrite, offset, len)
+}
+
+/// As [`populate`], several times faster for a range whose pages exist and are only not mapped here.
+///
+/// The kernel maps the neighbours of a page that is read along with it, and in a shared writable
+/// mapping it maps them writable.
+pub(crate) fn map_ahead(map: &MmapRaw, offset: usize, len: usize) -> io::Result<()> {
+    map.advise_range(memmap2::Advice::PopulateRead, offset, len)
+}
+
+/// Writes bytes through the descriptor: commits what they cover, with an error where there is no memory,
+/// and does not fill pages with zeros first, nor map them.
+pub(crate) fn write(file: &File, bytes: &[u8], offset: usize) -> io::Result<()> {
+    // Past a limit for files the kernel would not only refuse but send a deadly signal.
+    if getrlimit(Resource::Fsize).current.is_some() {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    file.write_all_at(bytes, offset as u64)
+}
+
+/// Locks a file as [`lock`] does, but says no instead of waiting.
 pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
     match flock(file, FlockOperation::NonBlockingLockExclusive) {
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),

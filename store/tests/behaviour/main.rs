@@ -10,6 +10,7 @@ mod evict;
 mod forked;
 mod full;
 mod lifecycle;
+mod memory;
 mod model;
 mod named;
 mod nested;

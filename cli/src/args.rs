@@ -1,0 +1,216 @@
+//! The command line as clap reads it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use mobula_store::ObjectId;
+
+use crate::size;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  it failed, or something is wrong with the store
+  2  the command line made no sense";
+
+/// Serves, looks into, checks, measures and tortures stores of Mobula
+#[derive(Debug, Parser)]
+#[command(name = "mobula", version, max_term_width = 100, after_help = EXIT_CODES, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    /// What to do
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve a store, or look into one and change it
+    #[command(subcommand)]
+    Store(StoreCommand),
+    /// Hold a store against all of its invariants
+    Fsck(FsckArgs),
+    /// Measure Mobula beside the limits of this machine
+    Bench(BenchArgs),
+    /// Let many processes use a store at random while they are killed, and check every byte
+    Torture(TortureArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Create a store, print its address and serve it until SIGINT or SIGTERM
+    Serve(ServeArgs),
+    /// List all objects: id, state, sizes, holders, age
+    List(LookArgs),
+    /// Print the store's figures
+    Stats(LookArgs),
+    /// Write an object's bytes to standard output
+    Get(GetArgs),
+    /// Store a file or standard input as an object and print its id
+    Put(PutArgs),
+    /// Delete an object
+    Delete(DeleteArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Room for objects, as 4096, 64MiB or 1.5G (KiB and K are 1024 bytes, KB is 1000)
+    #[arg(long, value_name = "SIZE", value_parser = size::parse_bytes)]
+    pub(crate) capacity: usize,
+    /// Path of the attach socket, in an existing folder of mode 0700 [default: fresh and private]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) address: Option<String>,
+    /// Use named shared memory; others find the store as name:NAME
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// How many objects there can be [default: 65536, or capacity / 4 KiB if that is more]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_objects: Option<usize>,
+    /// How many clients can be attached
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    pub(crate) max_clients: usize,
+    /// How long a creation waits for memory unless it says otherwise
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = size::parse_seconds)]
+    pub(crate) create_timeout: Duration,
+    /// Commit and map this much memory ahead of use
+    #[arg(long, value_name = "SIZE", default_value = "0", value_parser = size::parse_bytes)]
+    pub(crate) prefault: usize,
+    /// Which objects go to make room for new ones
+    #[arg(long, value_enum, value_name = "POLICY", default_value_t = EvictionPolicy::Never)]
+    pub(crate) eviction: EvictionPolicy,
+    /// Folder for objects that do not fit into memory [default: they stay there]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) spill_dir: Option<PathBuf>,
+    /// Use a file instead of memory for what finds no room
+    #[arg(long)]
+    pub(crate) fallback: bool,
+}
+
+/// What a store may throw away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EvictionPolicy {
+    /// Nothing: an object stays until it is deleted or, if it is counted, released
+    Never,
+    /// The least recently used object that nobody views or holds
+    Lru,
+}
+
+/// Where the store is.
+#[derive(Debug, Args)]
+pub(crate) struct At {
+    /// Address of the store, as `mobula store serve` printed it
+    #[arg(long, value_name = "ADDRESS", env = "MOBULA_STORE")]
+    pub(crate) address: String,
+    /// Print JSON for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LookArgs {
+    #[command(flatten)]
+    pub(crate) at: At,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GetArgs {
+    /// The object, 32 hex digits
+    #[arg(value_name = "ID")]
+    pub(crate) id: ObjectId,
+    /// Address of the store, as `mobula store serve` printed it
+    #[arg(long, value_name = "ADDRESS", env = "MOBULA_STORE")]
+    pub(crate) address: String,
+    /// How long to wait until it is sealed
+    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = size::parse_seconds)]
+    pub(crate) timeout: Duration,
+    /// Write the metadata in place of the data
+    #[arg(long)]
+    pub(crate) metadata: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PutArgs {
+    /// What to store; - is standard input
+    #[arg(value_name = "FILE", default_value = "-")]
+    pub(crate) file: PathBuf,
+    /// The object's id, 32 hex digits [default: a random one]
+    #[arg(long, value_name = "ID")]
+    pub(crate) id: Option<ObjectId>,
+    /// Text to keep beside the data, at most 64 KiB
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) metadata: Option<String>,
+    #[command(flatten)]
+    pub(crate) at: At,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeleteArgs {
+    /// The object, 32 hex digits
+    #[arg(value_name = "ID")]
+    pub(crate) id: ObjectId,
+    #[command(flatten)]
+    pub(crate) at: At,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FsckArgs {
+    /// Address of a living store
+    #[arg(value_name = "ADDRESS", env = "MOBULA_STORE")]
+    pub(crate) target: String,
+    /// Print JSON for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BenchSuite {
+    /// The store by itself: get, put, delete
+    Store,
+    /// Calls, tasks and objects of a runtime
+    Calls,
+    /// Init, shutdown, creation of actors, memory at rest
+    Startup,
+    /// All of these
+    All,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// What to measure
+    #[arg(value_enum, value_name = "SUITE", default_value = "all")]
+    pub(crate) suites: Vec<BenchSuite>,
+    /// A line of JSON for each row in place of the table
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Few samples, some seconds: shows that all works and little more
+    #[arg(long)]
+    pub(crate) quick: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TortureArgs {
+    /// How long to go on
+    #[arg(long, value_name = "N", default_value = "60", value_parser = size::parse_seconds)]
+    pub(crate) seconds: Duration,
+    /// Repeat the plan of another run: what each worker tries, and when it is killed [default: random]
+    #[arg(long, value_name = "S")]
+    pub(crate) seed: Option<u64>,
+    /// How many worker processes work at a time [default: 2 to 8, drawn for each round]
+    #[arg(long, value_name = "W", value_parser = clap::value_parser!(u16).range(1..=48))]
+    pub(crate) workers: Option<u16>,
+    /// Print the result as a line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_makes_sense() {
+        Cli::command().debug_assert();
+    }
+}

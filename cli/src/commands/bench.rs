@@ -1,0 +1,21 @@
+//! `mobula bench`: the figures of mobula-bench.
+
+use mobula_bench::Suite;
+
+use crate::args::{BenchArgs, BenchSuite};
+use crate::failure::Failure;
+
+pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
+    let asked = |suite: &Suite| args.suites.iter().any(|&asked| covers(asked, *suite));
+    let suites: Vec<Suite> = Suite::ALL.into_iter().filter(asked).collect();
+    mobula_bench::run(&suites, args.json, args.quick).map_err(Failure::Other)
+}
+
+fn covers(asked: BenchSuite, suite: Suite) -> bool {
+    match asked {
+        BenchSuite::Store => suite == Suite::Store,
+        BenchSuite::Calls => suite == Suite::Calls,
+        BenchSuite::Startup => suite == Suite::Startup,
+        BenchSuite::All => true,
+    }
+}

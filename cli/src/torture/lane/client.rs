@@ -1,0 +1,95 @@
+//! Clients that come and go: further ones of the same process, and forked children.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use mobula_store::{Lifetime, Store};
+
+use super::{Lane, Step};
+use crate::torture::content::{self, Stamp};
+use crate::torture::fork;
+use crate::torture::journal::Op;
+
+impl Lane<'_> {
+    /// Attaches a further client, or drops the one there is; its views keep it until they go.
+    pub(super) fn change_client(&mut self) -> Step {
+        if self.guest.take().is_some() {
+            return Ok(());
+        }
+        self.guest = attach(&self.cast.plan.address)?;
+        self.count(Op::Attach);
+        Ok(())
+    }
+
+    /// Forks: the child's inherited handles are dead, a client of its own works.
+    pub(super) fn fork(&mut self) -> Step {
+        let id = self.some_shared();
+        let kept = self.some_kept().filter(|(id, stamp)| !self.may_be_evicted(*id, *stamp));
+        let view = self.views.first().map(|(view, _)| view.clone());
+        let hold = self.holds.first().cloned();
+        let store = self.client.clone();
+        let stamp = Stamp::new(self.random.index(5000), Lifetime::Counted);
+        let address = &self.cast.plan.address;
+        let child = || -> Result<(), String> {
+            let zero = Some(Duration::ZERO);
+            let refusals = [
+                store.get(id, zero).map(drop),
+                store.create_object(id, 1).map(drop),
+                store.delete(id).map(drop),
+                store.hold(id).map(drop),
+                store.wait(&[id], 1, zero).map(drop),
+                store.check().map(drop),
+            ];
+            if let Some(i) = refusals.iter().position(|answer| !matches!(answer, Err(error) if error.is_forked())) {
+                return Err(format!("call {i} of an inherited handle answered {:?}", refusals[i]));
+            }
+            if hold.as_ref().is_some_and(|hold| !matches!(hold.get(zero), Err(error) if error.is_forked())) {
+                return Err("an inherited hold still works".to_owned());
+            }
+            if !store.list().is_empty() || store.info(id).is_some() || store.stats().capacity_bytes != 0 {
+                return Err("an inherited handle still sees the store".to_owned());
+            }
+            if let Some(view) = &view {
+                content::verify(view)?;
+            }
+            drop((store.clone(), view.clone(), hold.clone()));
+            let Some(own) = attach(address)? else { return Ok(()) };
+            if let Some((id, stamp)) = kept {
+                let view = own.get(id, zero).map_err(|error| format!("a child's get of {id}: {error}"))?;
+                if content::verify(&view)? != stamp {
+                    return Err(format!("a child sees another object {id}"));
+                }
+            }
+            if let Ok(mut buffer) = own.create_object_with(id, stamp.len, &stamp.options(Duration::ZERO, 0)) {
+                stamp.fill(id, &mut buffer);
+                content::verify(&buffer.seal().map_err(|error| format!("a child's seal: {error}"))?)?;
+            }
+            Ok(())
+        };
+        let said = |text: &str| {
+            let record = crate::torture::journal::Record {
+                text: format!("in a forked child: {text}"),
+                ..crate::torture::journal::Record::new(crate::torture::journal::Tag::Violation, Op::Fork, self.number)
+            };
+            let _ = self.journal.put(&record);
+        };
+        let code = fork::in_child(|| match child() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(what) => {
+                said(&what);
+                ExitCode::FAILURE
+            }
+        });
+        self.count(Op::Fork);
+        code.map_err(|what| format!("a forked child {what}"))
+    }
+}
+
+/// Attaches as a new client; `None` while the store has no node, or no place for one more.
+fn attach(address: &str) -> Result<Option<Store>, String> {
+    match Store::attach(address) {
+        Ok(store) => Ok(Some(store)),
+        Err(error) if error.is_store_full() || error.is_disconnected() => Ok(None),
+        Err(error) => Err(format!("attach answered: {error}")),
+    }
+}

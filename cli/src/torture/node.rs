@@ -1,0 +1,20 @@
+//! The node of a round: the process that creates the store and lets others in. It may be killed.
+
+use std::io::{Read, Write};
+
+use mobula_store::Store;
+
+use crate::torture::plan::Plan;
+
+/// What the node says once others can attach.
+pub(crate) const READY: &str = "ready";
+
+/// Plays the node until its standard input ends or it is killed.
+pub(crate) fn play(plan: &Plan) -> Result<(), String> {
+    let store = Store::create(plan.options()).map_err(|error| format!("create answered: {error}"))?;
+    let mut out = std::io::stdout();
+    writeln!(out, "{READY}").and_then(|()| out.flush()).map_err(|error| format!("cannot say so: {error}"))?;
+    let _ = std::io::stdin().read(&mut [0]);
+    store.check().map_err(|error| format!("check at the end answered: {error}"))?;
+    Ok(())
+}
