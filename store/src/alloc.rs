@@ -234,7 +234,9 @@ impl<'a> Alloc<'a> {
         if let Some(place) = slot.place(state) {
             self.give(place);
         }
+        // Both: the other one may name what a mover that died had moved the object from.
         slot.place_word(state).store(0, Ordering::Release);
+        slot.other_word(state).store(0, Ordering::Relaxed);
         slot.next().store(self.get(A_FREE_SLOT) as u32, Ordering::Relaxed);
         slot.cas(state, State::new(at.generation.wrapping_add(1), None, 0, slot::FREE));
         self.set(A_FREE_SLOT, at.index as usize + 1);

@@ -16,7 +16,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::alloc::{self, Alloc, Shortage, spans};
+use crate::alloc::{self, Shortage, spans};
 use crate::holds::Actor;
 use crate::layout::PAGE;
 use crate::moves::{Mover, Stays};
@@ -44,23 +44,35 @@ struct Stretch {
 /// Makes a free run of `pages` by moving objects; false if that cannot be done now.
 pub(crate) fn compact(mover: &Mover<'_>, actor: Actor<'_>, pages: usize) -> bool {
     let look = || {
-        let mut alloc = Alloc::lock(actor.shared, actor.me);
-        (alloc.largest_free() < pages * PAGE).then(|| residents(actor))
+        let mut alloc = mover.alloc()?;
+        Ok::<_, Stays>((alloc.largest_free() < pages * PAGE).then(|| residents(actor)))
     };
     let home = actor.shared.layout.pages;
-    let Some(mut residents) = look() else { return true };
-    bring_home(mover, actor, &residents);
-    // What is there still has nowhere else to be: nothing else may be put on top of it.
-    let scratch_is_free = scratch_is_empty(actor);
+    let mut residents = match look() {
+        Ok(Some(residents)) => residents,
+        Ok(None) => return true,
+        Err(_) => return false,
+    };
+    if residents.range(home..).next().is_some() {
+        bring_home(mover, actor, &residents);
+        match look() {
+            Ok(Some(now)) => residents = now,
+            Ok(None) => return true,
+            Err(_) => return false,
+        }
+    }
     let whole: usize = residents.range(..home).map(|(_, resident)| resident.pages).sum();
     if home.saturating_sub(whole) < pages {
         // The holes are too small even together: the rest lies between the cells of spans.
         gather(mover, actor, &residents);
         match look() {
-            Some(now) => residents = now,
-            None => return true,
+            Ok(Some(now)) => residents = now,
+            Ok(None) => return true,
+            Err(_) => return false,
         }
     }
+    // What is there still has nowhere else to be: nothing else may be put on top of it.
+    let through_scratch = scratch_is_empty(actor);
     let at_home: Vec<(usize, &Resident)> = residents.range(..home).map(|(&page, r)| (page, r)).collect();
     let Some(stretch) = cheapest(&at_home, home, pages) else { return false };
     let mut cursor = stretch.start;
@@ -69,11 +81,8 @@ pub(crate) fn compact(mover: &Mover<'_>, actor: Actor<'_>, pages: usize) -> bool
     let moved = inside.copied().try_for_each(|(page, resident)| {
         let to = cursor;
         cursor += resident.pages;
-        if page - to < resident.pages && page != to && !scratch_is_free {
-            return Err(Stays::NoRoom);
-        }
         scratch = scratch.max(resident.pages);
-        slide(mover, actor, page, resident, to)
+        slide(mover, actor, page, resident, to, through_scratch)
     });
     if scratch > 0 && scratch_is_empty(actor) {
         actor.arena.decommit(actor.shared, actor.shared.layout.scratch() * PAGE, scratch * PAGE);
@@ -114,7 +123,9 @@ fn gather(mover: &Mover<'_>, actor: Actor<'_>, residents: &BTreeMap<usize, Resid
             from -= 1;
         }
     }
-    Alloc::lock(actor.shared, actor.me).release_empty_spans();
+    if let Ok(mut alloc) = mover.alloc() {
+        alloc.release_empty_spans();
+    }
 }
 
 /// Reads who lies where; under the allocator's lock.
@@ -171,18 +182,30 @@ fn cheapest(residents: &[(usize, &Resident)], total: usize, pages: usize) -> Opt
 }
 
 /// Moves a resident down to page `to`, behind which everything is free up to it.
-fn slide(mover: &Mover<'_>, actor: Actor<'_>, page: usize, resident: &Resident, to: usize) -> Result<(), Stays> {
+///
+/// One that moves by less than its own length goes through the scratch, if nobody else is there.
+fn slide(
+    mover: &Mover<'_>,
+    actor: Actor<'_>,
+    page: usize,
+    resident: &Resident,
+    to: usize,
+    through_scratch: bool,
+) -> Result<(), Stays> {
     if to == page {
         return Ok(());
     }
     if page - to < resident.pages {
+        if !through_scratch {
+            return Err(Stays::NoRoom);
+        }
         let scratch = actor.shared.layout.scratch();
         for &(cell, at) in &resident.objects {
             mover.relocate(at, |_| Ok(beside(resident, scratch, cell)))?;
         }
     }
     if let Some(class) = resident.class {
-        let mut alloc = Alloc::lock(actor.shared, actor.me);
+        let mut alloc = mover.alloc()?;
         // The span that was left for the scratch is empty now.
         alloc.release_empty_spans();
         alloc.open_span(class, to).ok_or(Stays::NoRoom)?;
@@ -197,7 +220,7 @@ fn slide(mover: &Mover<'_>, actor: Actor<'_>, page: usize, resident: &Resident, 
         })?;
     }
     if resident.class.is_some() {
-        Alloc::lock(actor.shared, actor.me).release_empty_spans();
+        mover.alloc()?.release_empty_spans();
     }
     Ok(())
 }

@@ -40,9 +40,11 @@
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{OnceLock, PoisonError};
+use std::time::Duration;
 
 use crate::alloc::{self, Alloc};
 use crate::arena::Arena;
+use crate::check;
 use crate::client::ClientKey;
 use crate::disk::{Disk, Record, Table};
 use crate::evict::Victims;
@@ -127,7 +129,7 @@ pub(crate) struct Actor<'a> {
 }
 
 /// The nested lock, held.
-struct Nested<'a> {
+pub(crate) struct Nested<'a> {
     actor: Actor<'a>,
     guard: Option<Guard<'a>>,
 }
@@ -142,13 +144,15 @@ impl Drop for Nested<'_> {
         if left.load(Ordering::Relaxed) == 0 {
             return;
         }
-        let mut link = left.swap(0, Ordering::SeqCst) as u32;
-        // What a list of another life leads astray is found by the next reaper.
-        for _ in 0..self.actor.shared.layout.slots {
-            let Some(index) = link.checked_sub(1) else { return };
+        left.store(0, Ordering::SeqCst);
+        // Rare, so a look at all slots: a list would have to cope with objects that are left twice.
+        for index in 0..alloc::slots_ever(self.actor.shared) {
             let slot = Slot::of(self.actor.shared, index);
-            link = slot.left().load(Ordering::Relaxed);
-            self.actor.look(SlotRef { index, generation: slot.state().generation() });
+            let state = slot.state();
+            let is_deleted = state.state() == slot::CONDEMNED && state.has(slot::DELETED);
+            if is_deleted && slot.linked().load(Ordering::Relaxed) != 0 {
+                self.actor.look(SlotRef { index, generation: state.generation() });
+            }
         }
     }
 }
@@ -247,6 +251,16 @@ impl<'a> Actor<'a> {
         let old = self.word(self.me.index.into(), index).fetch_sub(unit, Ordering::SeqCst);
         if old == unit {
             self.dropped_last(index);
+        } else if unit == VIEW && old >> 32 == 1 {
+            self.unpinned();
+        }
+    }
+
+    /// Tells those who wait for memory that an object that is held still may be spilled or moved from now on.
+    #[inline]
+    fn unpinned(&self) {
+        if !queue::is_empty(self.shared) {
+            waits::wake(self.shared, On::Space);
         }
     }
 
@@ -260,9 +274,9 @@ impl<'a> Actor<'a> {
         };
         if goes {
             self.look(SlotRef { index, generation: state.generation() });
-        } else if !queue::is_empty(self.shared) {
-            // It may be evicted, spilled or moved from now on.
-            waits::wake(self.shared, On::Space);
+        } else {
+            // It may be evicted, too.
+            self.unpinned();
         }
     }
 
@@ -364,7 +378,7 @@ impl<'a> Actor<'a> {
     }
 
     /// Says whether a client's word of an object is such as `wanted` says.
-    pub(crate) fn any_word(&self, index: u32, wanted: impl Fn(usize, u64) -> bool) -> bool {
+    pub(crate) fn any_word(&self, index: u32, mut wanted: impl FnMut(usize, u64) -> bool) -> bool {
         let slot = Slot::of(self.shared, index);
         for set in 0..4 {
             let mut bits = slot.sharers(set).load(Ordering::SeqCst);
@@ -468,7 +482,7 @@ impl<'a> Actor<'a> {
     fn leave_linked(&self, slot: Slot<'_>, state: State) {
         let condemned = state.to(slot::CONDEMNED, Some(self.me.index)).with(slot::DELETED);
         if slot.cas(state, condemned) {
-            alloc::push_left(self.shared, H_LEFT_NESTED, slot.index());
+            self.shared.ctl.u64(H_LEFT_NESTED).store(1, Ordering::SeqCst);
             // SYNC left: pairs with the load in `Nested::drop`.
             fence(Ordering::SeqCst);
             drop(self.try_nested());
@@ -482,8 +496,8 @@ impl<'a> Actor<'a> {
         futex::wake(word, u32::MAX, u32::MAX);
     }
 
-    fn nested_lock(&self) -> Nested<'a> {
-        self.with_nested(lock::acquire(self.shared, Lock::Nested, self.me))
+    fn nested_lock(&self, patience: Duration) -> Option<Nested<'a>> {
+        lock::acquire_within(self.shared, Lock::Nested, self.me, patience).map(|guard| self.with_nested(guard))
     }
 
     /// Takes the nested lock if that needs no waiting.
@@ -491,16 +505,17 @@ impl<'a> Actor<'a> {
         lock::try_acquire(self.shared, Lock::Nested, self.me).map(|guard| self.with_nested(guard))
     }
 
-    fn with_nested(&self, guard: Guard<'a>) -> Nested<'a> {
+    /// Wraps the nested lock that the caller has taken (over).
+    pub(crate) fn with_nested(&self, guard: Guard<'a>) -> Nested<'a> {
         if guard.must_repair() {
             self.recount();
         }
         Nested { actor: *self, guard: Some(guard) }
     }
 
-    /// Counts an object's children as held by it; the caller holds each of them.
-    pub(crate) fn link(&self, parent: SlotRef, children: &[SlotRef]) {
-        let guard = self.nested_lock();
+    /// Counts an object's children as held by it; the caller holds each of them. False if the lock was not to be had.
+    pub(crate) fn link(&self, parent: SlotRef, children: &[SlotRef], patience: Duration) -> bool {
+        let Some(guard) = self.nested_lock(patience) else { return false };
         for child in children {
             self.slot(*child).nested().fetch_add(1, Ordering::SeqCst);
         }
@@ -514,6 +529,7 @@ impl<'a> Actor<'a> {
                 self.revert(slot, state);
             }
         }
+        true
     }
 
     /// Takes the counts of an object's children back; false if another process has the lock.
@@ -584,7 +600,7 @@ impl<'a> Actor<'a> {
 
     /// Compares all `nested` with the linked parents; under the nested lock.
     pub(crate) fn verify_nested(&self) -> Vec<String> {
-        let _guard = self.nested_lock();
+        let Some(_guard) = self.nested_lock(check::PATIENCE) else { return Vec::new() };
         let counts = self.count_nested();
         (0..alloc::slots_ever(self.shared))
             .filter_map(|index| {
@@ -619,17 +635,13 @@ impl<'a> Actor<'a> {
 
     /// Returns what each client counts of a slot: place in the table, views, holds.
     pub(crate) fn holders(&self, index: u32) -> Vec<(usize, u32, u32)> {
-        let slot = Slot::of(self.shared, index);
         let mut found = Vec::new();
-        for client in 0..self.shared.layout.clients {
-            if slot.sharers(client / 64).load(Ordering::SeqCst) & 1 << (client % 64) == 0 {
-                continue;
-            }
-            let word = self.word(client, index).load(Ordering::SeqCst);
+        self.any_word(index, |client, word| {
             if word != 0 {
                 found.push((client, (word >> 32) as u32, word as u32));
             }
-        }
+            false
+        });
         found
     }
 }

@@ -13,6 +13,8 @@
 //! - ST-10: an entry leads to a slot whose generation it carries (sixteen bits of it); an entry that does not is ignored.
 //! - ST-11: at most one CREATING or SEALED slot has a given id.
 
+use std::time::Duration;
+
 use crate::client::ClientKey;
 use crate::id::ObjectId;
 use crate::layout::{BUCKET_ENTRIES, SHARDS};
@@ -28,6 +30,8 @@ pub(crate) enum Refused {
     Exists(SlotRef),
     /// Both buckets are full.
     Full,
+    /// Somebody was in the way too long: stopped in the middle of an insertion.
+    Locked,
 }
 
 struct Place {
@@ -77,6 +81,7 @@ pub(crate) fn find(shared: &Shared, id: ObjectId) -> Option<(SlotRef, State)> {
             }
             let live = state.state() == slot::CREATING || state.is_sealed();
             // The id was read between two looks at the state: the same generation says that it belongs to it.
+            // SYNC id: pairs with the fence in `Slot::describe`.
             fence(Ordering::Acquire);
             if live && slot.state().generation() == state.generation() {
                 return Some((SlotRef { index, generation: state.generation() }, state));
@@ -95,9 +100,18 @@ pub(crate) fn warm(shared: &Shared, id: ObjectId) {
 }
 
 /// Enters a slot that `me` has RESERVED under its id and moves it to `state`, unless the id is taken.
-pub(crate) fn insert(shared: &Shared, id: ObjectId, at: SlotRef, me: ClientKey, state: u64) -> Result<State, Refused> {
+#[inline]
+pub(crate) fn insert(
+    shared: &Shared,
+    id: ObjectId,
+    at: SlotRef,
+    me: ClientKey,
+    state: u64,
+    patience: Duration,
+) -> Result<State, Refused> {
     let place = place(shared, id);
-    let _guard = lock::acquire(shared, Lock::Shard(place.shard), me);
+    let guard = lock::acquire_within(shared, Lock::Shard(place.shard), me, patience);
+    let _guard = guard.ok_or(Refused::Locked)?;
     if let Some((taken, _)) = find(shared, id) {
         return Err(Refused::Exists(taken));
     }

@@ -107,6 +107,12 @@ impl Inner {
         self.me.index
     }
 
+    /// Returns how long a creation waits for others.
+    #[inline]
+    fn patience(&self, options: &ObjectOptions) -> Duration {
+        options.timeout.unwrap_or(self.create_timeout)
+    }
+
     /// Creates an object up to the point where its bytes can be written.
     pub(crate) fn create(self: &Arc<Self>, id: ObjectId, len: usize, options: &ObjectOptions) -> Result<ObjectBuffer> {
         self.create_for(id, len, options, 0)
@@ -123,7 +129,7 @@ impl Inner {
     ) -> Result<ObjectBuffer> {
         self.usable()?;
         let at = self.prepare(id, len, options, fill)?;
-        let state = self.enter(at, id, len, slot::CREATING)?;
+        let state = self.enter(at, id, len, slot::CREATING, self.patience(options))?;
         ObjectBuffer::of(self, at, id, state)
     }
 
@@ -132,7 +138,7 @@ impl Inner {
         self.usable()?;
         let at = self.prepare(id, data.len(), options, 0)?;
         self.write(at, 0, data)?;
-        let state = self.enter(at, id, data.len(), slot::SEALED)?;
+        let state = self.enter(at, id, data.len(), slot::SEALED, self.patience(options))?;
         waits::sealed(&self.shared, [id]);
         ObjectView::of(self.clone(), at, id, state)
     }
@@ -175,7 +181,8 @@ impl Inner {
         let slot = self.slot(at);
         slot.describe(id, clock::coarse_ns(), self.pid, self.index());
         slot.size(len, meta_len, 0);
-        let state = self.enter(at, id, len, slot::CREATING)?;
+        // However long that takes: the bytes of the object that it was would be lost.
+        let state = self.enter(at, id, len, slot::CREATING, Duration::MAX)?;
         ObjectBuffer::of(self, at, id, state)
     }
 
@@ -184,7 +191,7 @@ impl Inner {
         self.usable()?;
         let at = self.reserve(id, 0, 0, slot::COUNTED, &ObjectOptions::new())?;
         self.describe(at, id);
-        self.enter(at, id, 0, slot::CREATING)?;
+        self.enter(at, id, 0, slot::CREATING, self.create_timeout)?;
         Ok(Promise::of(self, at, id))
     }
 
@@ -341,7 +348,7 @@ impl Inner {
         if wants.bytes > self.shared.layout.capacity {
             return Err(self.full(id, len, FullWhy::Never));
         }
-        let patience = options.timeout.unwrap_or(self.create_timeout);
+        let patience = self.patience(options);
         Search::new(self, wants, patience).run(&mut take).map_err(|end| match end {
             End::Disk(error) => Error::disk(id, error),
             End::Slots => self.full(id, len, FullWhy::Table(self.shared.layout.slots)),
@@ -386,7 +393,10 @@ impl Inner {
         bytes.extend(children.iter().flat_map(|child| child.to_word().to_le_bytes()));
         self.write(at, tail, &bytes)?;
         if !children.is_empty() {
-            self.actor().link(at, &children);
+            let patience = self.patience(options);
+            if !self.actor().link(at, &children, patience.saturating_add(LOCK_PATIENCE)) {
+                return Err(self.full(self.slot(at).id(), self.slot(at).len(), FullWhy::Waited(patience)));
+            }
         }
         Ok(())
     }
@@ -411,15 +421,21 @@ impl Inner {
 
     /// Puts a described slot into the index as CREATING or SEALED.
     #[inline]
-    fn enter(&self, at: SlotRef, id: ObjectId, len: usize, state: u64) -> Result<State> {
+    fn enter(&self, at: SlotRef, id: ObjectId, len: usize, state: u64, patience: Duration) -> Result<State> {
         loop {
-            match index::insert(&self.shared, id, at, self.me, state) {
+            // Whoever has the lock may be stopped; a creation that does not wait gives the living a moment, too.
+            let longest = patience.saturating_add(LOCK_PATIENCE);
+            match index::insert(&self.shared, id, at, self.me, state, longest) {
                 Ok(entered) => return Ok(entered),
                 Err(Refused::Exists(other)) => {
                     if let Err(exists) = self.exists_or_dead(other, id) {
                         self.unreserve(at);
                         return Err(exists);
                     }
+                }
+                Err(Refused::Locked) => {
+                    self.unreserve(at);
+                    return Err(self.full(id, len, FullWhy::Waited(patience)));
                 }
                 Err(Refused::Full) => {
                     self.unreserve(at);

@@ -18,7 +18,7 @@
 //!  1024  place of the object that is being moved            1032  its slot {generation:32 | slot + 1:32}
 //!  1088  creations that queue for memory                    1152  last ticket of that queue, cells ever used
 //!  1216  clock of least recent use                          1280  freed slots left to the allocator's next owner
-//!  1344  objects left to the nested lock's next owner   1408  whether the dead were left to the reaper (u32)
+//!  1344  whether objects are left to the nested lock's next owner   1408  whether the dead were left to the reaper (u32)
 //!  2048  folder for objects on disk (outlet.rs)
 //!
 //!   client record (256 bytes)

@@ -117,7 +117,7 @@ pub(crate) fn acquire(shared: &Shared, lock: Lock, me: ClientKey) -> Guard<'_> {
 
 /// Takes a lock if it comes free at once; for those who must never wait for another process.
 ///
-/// A dead owner is no obstacle; one that is stopped is.
+/// A dead owner is an obstacle until it is reaped, one that is stopped until it goes on.
 pub(crate) fn try_acquire(shared: &Shared, lock: Lock, me: ClientKey) -> Option<Guard<'_>> {
     let word = shared.ctl.u32(shared.layout.lock(lock.index()));
     let mine = name(me);
@@ -130,6 +130,22 @@ pub(crate) fn try_acquire(shared: &Shared, lock: Lock, me: ClientKey) -> Option<
         spin_loop();
     }
     None
+}
+
+/// Takes a lock, waiting for it so long at most: whoever has it may be stopped.
+#[inline]
+pub(crate) fn acquire_within(shared: &Shared, lock: Lock, me: ClientKey, patience: Duration) -> Option<Guard<'_>> {
+    let word = shared.ctl.u32(shared.layout.lock(lock.index()));
+    let mine = name(me);
+    // SYNC lock: pairs with the Release exchange of the last owner.
+    if word.compare_exchange(0, mine, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+        return Some(Guard { word, mine, must_repair: false });
+    }
+    let now = Instant::now();
+    match now.checked_add(patience) {
+        Some(deadline) => acquire_until(shared, lock, me, deadline),
+        None => Some(acquire_slow(shared, word, mine)),
+    }
 }
 
 /// Takes over a lock that the dead client `dead` holds; `None` if it does not hold it.
@@ -153,9 +169,9 @@ pub(crate) fn orphan(shared: &Shared, lock: Lock) -> Option<(usize, u32)> {
     gone.then_some((index, now >> INDEX_BITS & GENERATION))
 }
 
-/// Lists every lock of the segment.
+/// Lists every lock of the segment, the allocator's before that of the moves, whose repair needs it.
 pub(crate) fn all() -> impl Iterator<Item = Lock> {
-    [Lock::Move, Lock::Alloc, Lock::Nested, Lock::Reap].into_iter().chain((0..crate::layout::SHARDS).map(Lock::Shard))
+    [Lock::Alloc, Lock::Move, Lock::Nested, Lock::Reap].into_iter().chain((0..crate::layout::SHARDS).map(Lock::Shard))
 }
 
 /// Takes a lock for a client, waiting for it until `deadline` at most.

@@ -22,11 +22,16 @@
 //! belongs to nobody. So a mover may die anywhere: whoever takes the lock over gives back what did
 //! not arrive.
 //!
+//! A mover waits for the allocator only so long: a get that brings an object back must not hang because
+//! somebody is stopped in there. If it cannot give a place back the record goes on to name it, and the next
+//! mover does that before anything else.
+//!
 //! Invariants:
 //! - ST-21: an object changes its place only in M6, under both locks, and only if no view has stood since M4.
 //! - ST-22: the record of the move names a place of the arena that no object has, or one that has arrived.
 
 use std::cell::Cell;
+use std::time::{Duration, Instant};
 
 use crate::alloc::{Alloc, Shortage};
 use crate::disk::{DiskError, Head, Record};
@@ -38,6 +43,9 @@ use crate::slot::{self, Slot, SlotRef, State};
 use crate::sync::{AtomicU64, Ordering};
 use crate::waits::{self, On};
 use crate::{alloc, copy};
+
+/// How long a mover waits for the allocator.
+const PATIENCE: Duration = Duration::from_millis(20);
 
 /// Whoever may move objects: one in the whole store.
 pub(crate) struct Mover<'a> {
@@ -67,14 +75,24 @@ impl<'a> Mover<'a> {
 
     /// Takes the lock of moves if that needs no waiting; repairs what a dead mover left.
     pub(crate) fn try_lock(actor: Actor<'a>) -> Option<Mover<'a>> {
-        lock::try_acquire(actor.shared, Lock::Move, actor.me).map(|guard| Mover::with(actor, guard))
+        let mover = lock::try_acquire(actor.shared, Lock::Move, actor.me).map(|guard| Mover::with(actor, guard))?;
+        (mover.record().load(Ordering::Acquire) == 0).then_some(mover)
+    }
+
+    /// Takes the allocator's lock, unless somebody keeps it too long.
+    pub(crate) fn alloc(&self) -> Result<Alloc<'a>, Stays> {
+        let soon = Instant::now() + PATIENCE;
+        Alloc::lock_until(self.actor.shared, self.actor.me, soon).ok_or(Stays::NoRoom)
     }
 
     /// Wraps the lock that the caller has taken (over).
     pub(crate) fn with(actor: Actor<'a>, guard: Guard<'a>) -> Mover<'a> {
         let repair = guard.must_repair();
         let mover = Mover { actor, guard: Some(guard), moved: Cell::new(false) };
-        if repair {
+        if repair && actor.looks.disk().is_some() {
+            actor.looks.table(actor.shared).make_due();
+        }
+        if repair || mover.record().load(Ordering::Acquire) != 0 {
             mover.repair();
         }
         mover.recount_if_due();
@@ -85,10 +103,10 @@ impl<'a> Mover<'a> {
         self.actor.shared.ctl.u64(H_MOVE_PLACE)
     }
 
-    /// Gives back what a dead mover took for an object that never arrived there.
+    /// Gives back what an earlier mover took for an object that never arrived there.
     fn repair(&self) {
         let shared = self.actor.shared;
-        let mut alloc = Alloc::lock(shared, self.actor.me);
+        let Ok(mut alloc) = self.alloc() else { return };
         let word = self.record().load(Ordering::Acquire);
         let named = shared.ctl.u64(H_MOVE_SLOT).load(Ordering::Acquire);
         if let Some(index) = (named as u32).checked_sub(1) {
@@ -106,10 +124,6 @@ impl<'a> Mover<'a> {
                 alloc.give(place);
             }
             shared.ctl.u64(H_MOVE_SLOT).store(0, Ordering::Release);
-        }
-        drop(alloc);
-        if self.actor.looks.disk().is_some() {
-            self.actor.looks.table(shared).make_due();
         }
     }
 
@@ -219,12 +233,12 @@ impl<'a> Mover<'a> {
         at: SlotRef,
         take: impl FnOnce(&mut Alloc<'_>) -> Result<Place, Shortage>,
     ) -> Result<(Place, usize), Stays> {
-        let shared = self.actor.shared;
-        shared
-            .ctl
-            .u64(H_MOVE_SLOT)
-            .store(u64::from(at.generation) << 32 | (u64::from(at.index) + 1), Ordering::Release);
-        let mut alloc = Alloc::lock(shared, self.actor.me);
+        if self.record().load(Ordering::Acquire) != 0 {
+            return Err(Stays::NoRoom);
+        }
+        let named = u64::from(at.generation) << 32 | (u64::from(at.index) + 1);
+        self.actor.shared.ctl.u64(H_MOVE_SLOT).store(named, Ordering::Release);
+        let mut alloc = self.alloc()?;
         let place = take(&mut alloc).map_err(|_| Stays::NoRoom)?;
         self.record().store(place.to_word(), Ordering::Release);
         drop(alloc);
@@ -257,15 +271,19 @@ impl<'a> Mover<'a> {
             Ok(_) => Stays::Wanted,
             Err(why) => why,
         };
-        let mut alloc = Alloc::lock(self.actor.shared, self.actor.me);
-        self.record().store(0, Ordering::Release);
-        alloc.give(to);
+        if let Ok(mut alloc) = self.alloc() {
+            self.record().store(0, Ordering::Release);
+            alloc.give(to);
+        }
         Err(turned)
     }
 
     /// Turns the object to its new place and gives the old one back if that is in the arena.
     fn turn(&self, slot: Slot<'_>, moving: State, to: Place) -> bool {
-        let mut alloc = Alloc::lock(self.actor.shared, self.actor.me);
+        let Ok(mut alloc) = self.alloc() else {
+            self.actor.revert(slot, moving);
+            return false;
+        };
         let (old, new) = (slot.place_word(moving), slot.other_word(moving));
         new.store(to.to_word(), Ordering::Release);
         let turned = State(moving.to(slot::SEALED, None).0 ^ State::new(0, None, slot::ALT, 0).0);
@@ -321,4 +339,50 @@ fn records(actor: Actor<'_>) -> Vec<(Record, Head)> {
         Some((Record::from_word(word)?, head(slot, SlotRef { index, generation: state.generation() })))
     };
     (0..alloc::slots_ever(actor.shared)).filter_map(named).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ObjectId, Store, StoreOptions, index};
+
+    #[test]
+    fn a_place_that_arrived_is_not_given_back_when_it_is_anothers_by_then() {
+        let store = Store::create(StoreOptions::new(1 << 20)).unwrap();
+        let (first, second) = (ObjectId::random(), ObjectId::random());
+        store.put(first, &[1; 100_000]).unwrap();
+        let actor = store.inner().actor();
+        let (at, state) = index::find(actor.shared, first).unwrap();
+        let place = Slot::of(actor.shared, at.index).place(state).unwrap();
+        // A mover died after the object had arrived and before it said so, with both locks.
+        let mover = Mover::lock(actor);
+        actor.shared.ctl.u64(H_MOVE_SLOT).store(u64::from(at.index) + 1, Ordering::Release);
+        mover.record().store(place.to_word(), Ordering::Release);
+        alloc::rebuild(&mut Alloc::lock(actor.shared, actor.me));
+        // Before it is reaped the object goes, and another one takes its place.
+        store.delete(first).unwrap();
+        let view = store.put(second, &[2; 100_000]).unwrap();
+        let (other, state) = index::find(actor.shared, second).unwrap();
+        assert_eq!(Slot::of(actor.shared, other.index).place(state), Some(place));
+        mover.repair();
+        store.check().unwrap();
+        assert!(view.iter().all(|&b| b == 2));
+    }
+
+    #[test]
+    fn a_mover_does_not_wait_for_who_is_stopped_in_the_allocator() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::create(StoreOptions::new(4 << 20).spill_dir(dir.path())).unwrap();
+        let other = Store::attach(store.address()).unwrap();
+        let id = ObjectId::random();
+        store.put(id, &[1; 1 << 20]).unwrap();
+        assert!(store.inner().spill(1).unwrap() > 0);
+        let stopped = lock::acquire(&store.inner().shared, Lock::Alloc, other.client());
+        let view = store.get(id, Some(Duration::ZERO)).unwrap();
+        assert!(view.iter().all(|&b| b == 1));
+        store.check().unwrap();
+        drop((view, stopped));
+        assert!(store.get(id, None).unwrap().iter().all(|&b| b == 1));
+        store.check().unwrap();
+    }
 }

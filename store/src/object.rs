@@ -24,6 +24,7 @@ use crate::inner::Inner;
 use crate::moves::{self, Mover};
 use crate::options::ObjectOptions;
 use crate::place::Place;
+use crate::queue;
 use crate::slot::{self, SlotRef, State};
 use crate::store::Store;
 use crate::thaw;
@@ -170,7 +171,10 @@ impl ObjectView {
         let actor = inner.actor();
         actor.take_more(at, HOLD);
         drop(unit);
-        if let Some(mover) = Mover::try_lock(actor) {
+        // Memory that somebody queues for is not for those who can read on disk.
+        if queue::is_empty(&inner.shared)
+            && let Some(mover) = Mover::try_lock(actor)
+        {
             // What is wrong with the record shows when it is read in place.
             let _ = mover.restore(at);
         }

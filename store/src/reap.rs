@@ -143,7 +143,7 @@ fn recover_locks(actor: &Actor<'_>, dead: ClientKey) {
         let Some(guard) = lock::take_over(actor.shared, lock, dead, actor.me) else { continue };
         match lock {
             Lock::Alloc => drop(Alloc::with(actor.shared, actor.me, guard)),
-            Lock::Nested => actor.recount(),
+            Lock::Nested => drop(actor.with_nested(guard)),
             Lock::Move => drop(Mover::with(*actor, guard)),
             // A shard's lock protects nothing but the moment of insertion; the reaper's is the caller's own.
             Lock::Shard(_) | Lock::Reap => {}
@@ -222,5 +222,39 @@ fn look_at_unheld(actor: &Actor<'_>) {
 pub(crate) fn reap_if_dead(actor: Actor<'_>, client: ClientKey) {
     if client::generation(client::load(actor.shared, client.index.into())) == client.generation {
         reap_at(actor, client.index.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::client;
+    use crate::layout::C_START;
+    use crate::lock::{self, Lock};
+    use crate::sync::Ordering;
+    use crate::{ObjectId, Store, StoreOptions};
+
+    #[test]
+    fn what_a_reaper_began_and_died_in_is_begun_again_before_it_is_finished() {
+        let store = Store::create(StoreOptions::new(1 << 20)).unwrap();
+        let attach = || Store::attach(store.address()).unwrap();
+        let (dead, reaper) = (attach(), attach());
+        let id = ObjectId::random();
+        // Neither handle is ever dropped, as in a process that was killed.
+        std::mem::forget(dead.create_object(id, 100_000).unwrap());
+        let shared = &store.inner().shared;
+        for killed in [&dead, &reaper] {
+            let at = shared.layout.client(killed.client().index.into());
+            shared.ctl.u64(at + C_START).store(1, Ordering::Relaxed);
+        }
+        // The reaper died after its first store.
+        std::mem::forget(lock::acquire(shared, Lock::Reap, reaper.client()));
+        let record = shared.ctl.u64(shared.layout.client(dead.client().index.into()));
+        record.store(client::word(dead.client().generation, client::REAPING), Ordering::SeqCst);
+        store.reap(reaper.client());
+        assert_eq!(client::state(record.load(Ordering::SeqCst)), client::FREE);
+        store.check().unwrap();
+        assert!(!store.exists(id), "a creation of the dead is left");
+        assert_eq!(store.stats().used_bytes, 0);
+        std::mem::forget((dead, reaper));
     }
 }

@@ -1,8 +1,9 @@
 //! What people ask a store: lists, descriptions, figures.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::alloc::{self, Alloc};
+use crate::check::PATIENCE;
 use crate::client;
 use crate::id::ObjectId;
 use crate::index;
@@ -149,11 +150,11 @@ pub(crate) fn stats(inner: &Inner) -> StoreStats {
             _ => {}
         }
     }
-    let mut alloc = Alloc::lock(shared, inner.me);
-    let largest = alloc.largest_free() as u64;
+    // Nobody knows how long who has the allocator is stopped; what others keep is not one piece meanwhile.
+    let soon = Instant::now() + PATIENCE;
+    let largest = Alloc::lock_until(shared, inner.me, soon).map_or(0, |mut alloc| alloc.largest_free() as u64);
     // What is in the scratch for a moment (compact.rs) may come on top.
     let used = alloc::used_bytes(shared).min(shared.layout.capacity as u64);
-    drop(alloc);
     let capacity = shared.layout.capacity as u64;
     StoreStats {
         capacity_bytes: capacity,

@@ -9,7 +9,7 @@
 //! Both need the lock of moves. If another process has it, whoever asked goes to sleep like anybody
 //! who waits for memory: the lock's owner wakes them all when it is done.
 
-use crate::alloc::{self, Alloc};
+use crate::alloc;
 use crate::compact::compact;
 use crate::disk::DiskError;
 use crate::holds::Actor;
@@ -45,7 +45,7 @@ pub(crate) fn make(actor: Actor<'_>, bytes: usize, spills: bool) -> Room {
     match spill(&mover, actor, wanted, bytes as u64) {
         (0, Some(full)) => Room::Disk(full),
         (0, None) => Room::No,
-        _ if Alloc::lock(actor.shared, actor.me).largest_free() >= bytes => Room::Made,
+        _ if mover.alloc().is_ok_and(|mut alloc| alloc.largest_free() >= bytes) => Room::Made,
         (_, full) => match full {
             _ if enough_in_pieces(actor, bytes) && compact(&mover, actor, pages) => Room::Made,
             Some(full) => Room::Disk(full),

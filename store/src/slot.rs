@@ -35,7 +35,7 @@ use crate::layout::{
 };
 use crate::place::Place;
 use crate::shared::Shared;
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
 
 pub(crate) const FREE: u64 = 0;
 pub(crate) const RESERVED: u64 = 1;
@@ -147,19 +147,13 @@ impl SlotRef {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Slot<'a> {
     shared: &'a Shared,
-    index: u32,
     at: usize,
 }
 
 impl<'a> Slot<'a> {
     #[inline]
     pub(crate) fn of(shared: &'a Shared, index: u32) -> Slot<'a> {
-        Slot { shared, index, at: shared.layout.slot(index) }
-    }
-
-    /// Returns which slot it is.
-    pub(crate) fn index(&self) -> u32 {
-        self.index
+        Slot { shared, at: shared.layout.slot(index) }
     }
 
     #[inline]
@@ -225,6 +219,8 @@ impl<'a> Slot<'a> {
     /// Writes everything that identifies a new object; only while the slot is RESERVED by `sharer`.
     pub(crate) fn describe(&self, id: ObjectId, made: u64, pid: u32, sharer: u16) {
         let words = id.to_words();
+        // SYNC id: who reads one of these words sees afterwards that the slot's life before is over (`index::find`).
+        fence(Ordering::Release);
         self.word(S_ID).store(words[0], Ordering::Relaxed);
         self.word(S_ID + 8).store(words[1], Ordering::Relaxed);
         self.word(S_NESTED).store(0, Ordering::Relaxed);

@@ -21,6 +21,8 @@ struct Truth {
     used_bytes: usize,
     free_slots: Vec<u32>,
     used_slots: usize,
+    /// Whether the place that the record of the move names is an object's by now.
+    arrived: bool,
 }
 
 enum Owned {
@@ -36,6 +38,11 @@ pub(crate) fn initialise(shared: &Shared, me: ClientKey) {
 /// Builds free lists, bitmaps and counters from the slots' places.
 pub(crate) fn rebuild(alloc: &mut Alloc<'_>) {
     let (truth, _) = read(alloc);
+    if truth.arrived {
+        // The mover died before it said so. From now on the place goes with its object, and may be another's
+        // before the move is repaired.
+        alloc.shared.ctl.u64(H_MOVE_PLACE).store(0, Ordering::Release);
+    }
     let total = alloc.shared.layout.pages;
     for bin in 0..BINS {
         alloc.set(A_BINS + 8 * bin, 0);
@@ -138,10 +145,9 @@ impl Alloc<'_> {
 /// Reads all places; those that overlap an earlier one are reported and left out.
 fn read(alloc: &Alloc<'_>) -> (Truth, Vec<String>) {
     let shared = alloc.shared;
-    let mut truth = Truth { owned: BTreeMap::new(), used_bytes: 0, free_slots: Vec::new(), used_slots: 0 };
+    let mut truth = Truth { owned: BTreeMap::new(), used_bytes: 0, free_slots: Vec::new(), used_slots: 0, arrived: false };
     let mut broken = Vec::new();
     let moved_to = shared.ctl.u64(H_MOVE_PLACE).load(Ordering::Acquire);
-    let mut arrived = moved_to == 0;
     for index in 0..alloc.get(A_SLOTS_EVER).min(shared.layout.slots) as u32 {
         let slot = Slot::of(shared, index);
         let state = slot.state();
@@ -151,7 +157,7 @@ fn read(alloc: &Alloc<'_>) -> (Truth, Vec<String>) {
         }
         truth.used_slots += 1;
         let word = slot.place_word(state).load(Ordering::Acquire);
-        arrived |= word == moved_to;
+        truth.arrived |= word != 0 && word == moved_to;
         match Place::from_word(word, shared.layout.places()) {
             None => broken.push(format!("ST-13: slot {index} has the place {word:#x}, which is not in the arena")),
             Some(place) if !truth.own(place, shared.layout.pages) => {
@@ -161,7 +167,7 @@ fn read(alloc: &Alloc<'_>) -> (Truth, Vec<String>) {
         }
     }
     // The place that an object is on its way to is nobody's yet.
-    if !arrived
+    if !truth.arrived
         && let Some(place) = Place::from_word(moved_to, shared.layout.places())
         && !truth.own(place, shared.layout.pages)
     {

@@ -1,6 +1,7 @@
 //! Compaction of a real store: what is asked for appears, and every byte is where its object says.
 
 use super::*;
+use crate::alloc::Alloc;
 use crate::{ObjectId, Store, StoreOptions};
 
 fn id(n: u64) -> ObjectId {
@@ -116,4 +117,55 @@ fn what_is_viewed_stays_where_it_is() {
     drop(mover);
     assert!(pinned.as_ptr() == address && pinned[..] == content(7, PAGE));
     verify(&store, &(1..pages as u64).step_by(2).map(|n| (n, PAGE)).collect::<Vec<_>>());
+}
+
+/// Moves an object to the start of the scratch, as a compaction that is cut short leaves it.
+fn strand(store: &Store, n: u64) {
+    let actor = store.inner().actor();
+    let (at, state) = crate::index::find(actor.shared, id(n)).unwrap();
+    let page = actor.shared.layout.scratch();
+    let place = match Slot::of(actor.shared, at.index).place(state).unwrap() {
+        Place::Cell { class, cell, .. } => Place::Cell { class, page, cell },
+        Place::Run { pages, .. } => Place::Run { page, pages },
+        other => panic!("{other:?}"),
+    };
+    Mover::lock(actor).relocate(at, |_| Ok(place)).unwrap();
+    assert!(!scratch_is_empty(actor));
+}
+
+#[test]
+fn what_is_viewed_in_the_scratch_is_not_written_over() {
+    let store = Store::create(StoreOptions::new(4 << 20)).unwrap();
+    for n in 0..16 {
+        store.put(id(n), &content(n, if n % 2 == 0 { PAGE } else { 31 * PAGE })).unwrap();
+    }
+    strand(&store, 3);
+    let stranded = store.get(id(3), None).unwrap();
+    for n in (0..16).step_by(2) {
+        store.delete(id(n)).unwrap();
+    }
+    let actor = store.inner().actor();
+    let largest = store.stats().largest_free_bytes as usize;
+    // It cannot succeed without the scratch, which somebody reads.
+    compact(&Mover::lock(actor), actor, largest / PAGE + 4);
+    assert!(stranded[..] == content(3, 31 * PAGE), "the bytes of a view changed");
+    drop(stranded);
+    for n in [13, 15] {
+        store.delete(id(n)).unwrap();
+    }
+    let largest = store.stats().largest_free_bytes as usize;
+    assert!(compact(&Mover::lock(actor), actor, largest / PAGE + 2));
+    assert!(scratch_is_empty(actor));
+    verify(&store, &(1..13).step_by(2).map(|n| (n, 31 * PAGE)).collect::<Vec<_>>());
+}
+
+#[test]
+fn memory_in_the_scratch_is_not_kept_for_the_next_object() {
+    let store = Store::create(StoreOptions::new(1 << 20)).unwrap();
+    store.put(id(1), &content(1, 1000)).unwrap();
+    strand(&store, 1);
+    store.delete(id(1)).unwrap();
+    store.put(id(2), &content(2, 1000)).unwrap();
+    assert!(scratch_is_empty(store.inner().actor()));
+    verify(&store, &[(2, 1000)]);
 }

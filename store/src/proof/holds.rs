@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
@@ -68,7 +69,7 @@ impl Scene {
         let slot = Slot::of(&self.shared, at.index);
         slot.cas(slot.state(), State::new(at.generation, Some(0), flags, slot::RESERVED));
         slot.describe(id(at), 0, 0, 0);
-        index::insert(&self.shared, id(at), at, key(0), slot::SEALED).unwrap();
+        index::insert(&self.shared, id(at), at, key(0), slot::SEALED, Duration::MAX).unwrap();
     }
 
     fn actor(&self, client: u16) -> Actor<'_> {
@@ -245,7 +246,7 @@ fn a_child_goes_with_its_parent() {
         scene.make(PARENT, slot::COUNTED);
         Slot::of(&scene.shared, PARENT.index).size(0, 0, 1);
         actor.take_first(PARENT, HOLD);
-        actor.link(PARENT, &[CHILD]);
+        assert!(actor.link(PARENT, &[CHILD], Duration::MAX));
         scene.release(0, HOLD);
         scene.read();
         assert_eq!(scene.freed.load(Relaxed), 0, "freed inside a living parent");
