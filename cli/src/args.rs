@@ -50,6 +50,8 @@ pub(crate) enum StoreCommand {
     Put(PutArgs),
     /// Delete an object
     Delete(DeleteArgs),
+    /// Write a store's shared words, without the objects' bytes, to a file for `mobula fsck`
+    Dump(DumpArgs),
 }
 
 #[derive(Debug, Args)]
@@ -153,9 +155,19 @@ pub(crate) struct DeleteArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct DumpArgs {
+    /// The file; one that is there is replaced
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Address of the store, as `mobula store serve` printed it
+    #[arg(long, value_name = "ADDRESS", env = "MOBULA_STORE")]
+    pub(crate) address: String,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct FsckArgs {
-    /// Address of a living store
-    #[arg(value_name = "ADDRESS", env = "MOBULA_STORE")]
+    /// Address of a living store, or a file that `mobula store dump` wrote
+    #[arg(value_name = "ADDRESS|DUMP", env = "MOBULA_STORE")]
     pub(crate) target: String,
     /// Print JSON for programs
     #[arg(long)]

@@ -20,6 +20,7 @@
 //! - T-3: what is counted and held by nobody goes; so does all that a dead process was making.
 //! - T-4: nothing takes longer than it may; a lane that is silent has hung.
 //! - T-5: `check` finds nothing wrong, at any time.
+//! - T-6: without a node nobody is let in, and all else goes on; the next node adopts the store with all that is in it.
 
 mod content;
 #[allow(unsafe_code, reason = "forks without exec")]
@@ -98,17 +99,19 @@ pub(crate) fn run(args: &TortureArgs, out: &mut Output) -> Result<(), Failure> {
 fn progress(plan: &Plan, report: &Report, elapsed: Duration) {
     let _ = writeln!(
         std::io::stderr(),
-        "{:>6.1} s  round {}: {} MiB, {} workers of {} lanes{}{}{}{}{}; so far {} operations, {} kills",
+        "{:>6.1} s  round {}: {} MiB, {} workers of {} lanes{}{}{}{}{}{}{}; so far {} operations, {} kills",
         elapsed.as_secs_f64(),
         plan.round,
         plan.capacity >> 20,
         plan.workers,
         plan.lanes,
         plan.max_objects.map_or(String::new(), |n| format!(", {n} slots")),
+        plan.max_clients.map_or(String::new(), |n| format!(", {n} clients")),
         if plan.name.is_some() { ", named" } else { "" },
         if plan.evicts { ", evicting" } else { "" },
         if plan.spill_dir.is_some() { ", spilling" } else { "" },
         if plan.fallback { ", falling back" } else { "" },
+        if plan.restarts { ", restarting" } else { "" },
         report.operations,
         report.worker_kills
     );

@@ -193,27 +193,53 @@ impl<'a> Alloc<'a> {
     }
 
     fn reserve_as(&mut self, state: u64, me: ClientKey, bytes: usize) -> Result<(SlotRef, Place), Shortage> {
-        let head = self.get(A_FREE_SLOT);
-        let fresh = self.get(A_SLOTS_EVER);
-        let index = match head {
-            0 if fresh >= self.shared.layout.slots => return Err(Shortage::Slots),
-            0 => fresh as u32,
-            head => head as u32 - 1,
+        self.free_slot()?;
+        let place = self.take(bytes)?;
+        let Some(index) = self.next_slot() else {
+            self.give(place);
+            return Err(Shortage::Slots);
         };
         let slot = Slot::of(self.shared, index);
         let old = slot.state();
-        let place = self.take(bytes)?;
-        if head == 0 {
-            self.set(A_SLOTS_EVER, fresh + 1);
-        } else {
-            self.set(A_FREE_SLOT, slot.next().load(Ordering::Relaxed) as usize);
+        match self.get(A_FREE_SLOT) {
+            0 => self.set(A_SLOTS_EVER, index as usize + 1),
+            _ => self.set(A_FREE_SLOT, slot.next().load(Ordering::Relaxed) as usize),
         }
         // The slot names its author before it names memory: a survivor finds both or neither.
         let taken = State::new(old.generation(), Some(me.index), 0, state);
         slot.cas(old, taken);
         slot.place_word(taken).store(place.to_word(), Ordering::Release);
-        self.set(A_SLOTS_USED, self.get(A_SLOTS_USED) + 1);
+        self.set(A_SLOTS_USED, self.get(A_SLOTS_USED).saturating_add(1));
         Ok((SlotRef { index, generation: old.generation() }, place))
+    }
+
+    /// Returns the slot that is taken next, if it is free indeed.
+    fn next_slot(&self) -> Option<u32> {
+        let slots = self.shared.layout.slots;
+        let index = match self.get(A_FREE_SLOT) {
+            0 => self.get(A_SLOTS_EVER),
+            head => head - 1,
+        };
+        let is_free = index < slots && Slot::of(self.shared, index as u32).state().state() == slot::FREE;
+        is_free.then_some(index as u32)
+    }
+
+    /// Makes sure that a slot can be taken; what damaged words hide is found again.
+    fn free_slot(&mut self) -> Result<(), Shortage> {
+        if self.next_slot().is_some() {
+            return Ok(());
+        }
+        let slots = self.shared.layout.slots;
+        if self.get(A_FREE_SLOT) == 0 && self.get(A_SLOTS_EVER) >= slots && self.get(A_SLOTS_USED) >= slots {
+            return Err(Shortage::Slots);
+        }
+        rebuild(self);
+        if self.get(A_FREE_SLOT) == 0 {
+            let is_used = |&index: &usize| Slot::of(self.shared, index as u32).state().state() != slot::FREE;
+            let ever = (self.get(A_SLOTS_EVER)..slots).take_while(is_used).last().map(|last| last + 1);
+            ever.into_iter().for_each(|ever| self.set(A_SLOTS_EVER, ever));
+        }
+        self.next_slot().map(|_| ()).ok_or(Shortage::Slots)
     }
 
     /// Gives memory to a slot that was reserved without.
@@ -298,7 +324,7 @@ impl<'a> Alloc<'a> {
     }
 
     fn count_used(&mut self, place: Place) {
-        let used = self.get(A_USED) + place.bytes();
+        let used = self.get(A_USED).saturating_add(place.bytes());
         self.set(A_USED, used);
         if used > self.get(A_PEAK) {
             self.set(A_PEAK, used);
@@ -404,6 +430,30 @@ pub(crate) fn used_bytes(shared: &Shared) -> u64 {
         }
     }
     used.bytes()
+}
+
+/// Returns the longest run of bytes in which no object lies, as the slots say it: for those who take no lock.
+pub(crate) fn longest_gap(shared: &Shared) -> u64 {
+    let mut taken: Vec<_> = (0..slots_ever(shared)).filter_map(|index| pages_of(Slot::of(shared, index))).collect();
+    taken.sort_unstable_by_key(|pages| pages.start);
+    let (mut longest, mut end) = (0, 0);
+    let all = shared.layout.pages;
+    for pages in taken {
+        longest = longest.max(pages.start.min(all).saturating_sub(end));
+        end = end.max(pages.end);
+    }
+    (longest.max(all.saturating_sub(end)) * PAGE) as u64
+}
+
+/// Returns the pages that an object's memory is in.
+fn pages_of(slot: Slot<'_>) -> Option<std::ops::Range<usize>> {
+    let state = slot.state();
+    let place = slot.place(state).filter(|_| !matches!(state.state(), slot::FREE | slot::CACHED));
+    match place? {
+        Place::Run { page, pages } => Some(page..page + pages),
+        Place::Cell { class, page, .. } => Some(page..page + spans::pages(class)),
+        _ => None,
+    }
 }
 
 /// Adds up what places take: runs as they are, cells as the spans that they fill when they are packed.

@@ -58,7 +58,8 @@ const STRIDE: usize = 8;
 pub(crate) struct Arena {
     file: File,
     read: MmapRaw,
-    write: MmapRaw,
+    /// Missing in a client that only reads.
+    write: Option<MmapRaw>,
     len: usize,
     mapped: Mapped,
 }
@@ -72,9 +73,20 @@ impl fmt::Debug for Arena {
 impl Arena {
     /// Maps the arena, once to read and once to write.
     pub(crate) fn map(file: File, len: usize) -> io::Result<Arena> {
+        // What a mapping has beyond its file kills whoever touches it.
+        let has = file.metadata()?.len();
+        if has < len as u64 {
+            return Err(io::Error::other(format!("the arena's file has {has} bytes, not {len}")));
+        }
         let read = memory::map_read_only(&file, len)?;
         let write = memory::map(&file, len)?;
-        Ok(Arena { file, read, write, len, mapped: Mapped::new(len) })
+        Ok(Arena { file, read, write: Some(write), len, mapped: Mapped::new(len) })
+    }
+
+    /// Maps the arena only to read; the file need not be open for more.
+    pub(crate) fn map_to_read(file: File, len: usize) -> io::Result<Arena> {
+        let read = memory::map_read_only(&file, len)?;
+        Ok(Arena { file, read, write: None, len, mapped: Mapped::new(0) })
     }
 
     /// Returns the file behind the mappings.
@@ -93,7 +105,8 @@ impl Arena {
     /// Returns the address of bytes that are being written.
     pub(crate) fn writable(&self, offset: usize, len: usize) -> Option<*mut u8> {
         let end = offset.checked_add(len)?;
-        (end <= self.len).then(|| self.write.as_mut_ptr().wrapping_add(offset))
+        let start = self.write.as_ref()?.as_mut_ptr();
+        (end <= self.len).then(|| start.wrapping_add(offset))
     }
 
     /// Writes bytes into committed memory that the caller's unsealed object owns.
@@ -212,7 +225,7 @@ impl Arena {
         cgroup::check(start + capacity - end)?;
         for range in [0..start, end..capacity] {
             self.in_pieces(range, &|piece, _| {
-                if memory::populate(&self.write, piece.start, piece.len()).is_err() {
+                if memory::populate(self.to_write()?, piece.start, piece.len()).is_err() {
                     memory::commit(&self.file, piece.start, piece.len())?;
                 }
                 self.mapped.set(piece);
@@ -246,6 +259,10 @@ impl Arena {
         (0..words).map(|i| shared.ctl.u64(bits + 8 * i).load(Ordering::Relaxed).count_ones() as usize).sum()
     }
 
+    fn to_write(&self) -> io::Result<&MmapRaw> {
+        self.write.as_ref().ok_or_else(|| io::ErrorKind::PermissionDenied.into())
+    }
+
     fn end(&self, offset: usize, len: usize) -> io::Result<usize> {
         offset.checked_add(len).filter(|&end| end <= self.len).ok_or_else(|| io::ErrorKind::InvalidInput.into())
     }
@@ -255,14 +272,14 @@ impl Arena {
         let range = offset..offset + bytes.len();
         if !self.mapped.has(range.clone()) {
             let placed = if memory::is_written(&self.file, offset) {
-                memory::map_ahead(&self.write, offset, bytes.len())
+                memory::map_ahead(self.to_write()?, offset, bytes.len())
             } else if who == Who::Caller {
                 match memory::write(&self.file, bytes, offset) {
                     Ok(()) => return Ok(()),
                     refused => refused,
                 }
             } else {
-                memory::populate(&self.write, offset, bytes.len())
+                memory::populate(self.to_write()?, offset, bytes.len())
             };
             if placed.is_err() {
                 // The kernel does not know that call, or there is no memory: this one says which.

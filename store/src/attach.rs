@@ -17,7 +17,9 @@ use crate::holds::{Actor, Looks};
 use crate::inner::Inner;
 use crate::layout::Layout;
 use crate::link::Link;
+use crate::origin;
 use crate::outlet;
+use crate::readers::{self, Reader};
 use crate::reap;
 use crate::shared::Shared;
 use crate::sys::{fork, memory, process, socket};
@@ -27,6 +29,15 @@ const ATTACH_TIME: Duration = Duration::from_millis(800);
 
 /// Joins the store at an address as a new client.
 pub(crate) fn attach(address: &str) -> Result<Arc<Inner>> {
+    join(address, Hello::Join)
+}
+
+/// Joins the store at an address as a new client that only reads (readers.rs).
+pub(crate) fn attach_read_only(address: &str) -> Result<Arc<Inner>> {
+    join(address, Hello::Read)
+}
+
+fn join(address: &str, hello: Hello) -> Result<Arc<Inner>> {
     let deadline = Instant::now() + ATTACH_TIME;
     let socket = address::socket_of(address)?;
     let gone = |what: &str, e: io::Error| {
@@ -48,7 +59,7 @@ pub(crate) fn attach(address: &str) -> Result<Arc<Inner>> {
         .set_read_timeout(Some(left))
         .and_then(|()| stream.set_write_timeout(Some(left)))
         .map_err(|e| gone("no time limit", e))?;
-    stream.write_all(&Hello::Join.to_bytes()).map_err(|e| gone("could not say hello", e))?;
+    stream.write_all(&hello.to_bytes()).map_err(|e| gone("could not say hello", e))?;
     let mut bytes = [0; handshake::LEN];
     let (n, fds) = socket::recv_with_fds(&stream, &mut bytes).map_err(|e| gone("no answer", e))?;
     let answer = if n == bytes.len() { Answer::from_bytes(&bytes) } else { None };
@@ -74,7 +85,9 @@ pub(crate) fn attach(address: &str) -> Result<Arc<Inner>> {
             return Err(corrupt(format!("{what} should have {len} bytes and has {size}")));
         }
     }
-    let map = memory::map(&ctl, ctl_len).map_err(|e| gone("could not map ctl", e))?;
+    let reads = hello == Hello::Read;
+    let map = if reads { memory::map_read_only(&ctl, ctl_len) } else { memory::map(&ctl, ctl_len) };
+    let map = map.map_err(|e| gone("could not map ctl", e))?;
     let ctl = Ctl::mapped(map, ctl);
     let unusable =
         |what| Error::from(ErrorKind::Disconnected(format!("the store at {address} cannot be used: {what}")));
@@ -82,22 +95,37 @@ pub(crate) fn attach(address: &str) -> Result<Arc<Inner>> {
     if layout.capacity != capacity || usize::from(key.index) >= layout.clients {
         return Err(corrupt("the server's answer contradicts the header".to_owned()));
     }
-    let arena = Arc::new(Arena::map(arena, layout.arena_len()).map_err(|e| gone("could not map the arena", e))?);
-    let shared = Arc::new(Shared::new(ctl, layout));
+    let arena =
+        if reads { Arena::map_to_read(arena, layout.arena_len()) } else { Arena::map(arena, layout.arena_len()) };
+    let arena = Arc::new(arena.map_err(|e| gone("could not map the arena", e))?);
+    let mut shared = Shared::new(ctl, layout);
+    if reads {
+        let area = files.next().ok_or_else(|| corrupt("the server gave no area to a read-only client".to_owned()))?;
+        let opened = shared.ctl.open_area(&area, layout.reader(key.index.into()), readers::AREA);
+        opened.map_err(|e| gone("could not map the area of a read-only client", e))?;
+        shared.reader = Some(Reader::new(key.index, &socket));
+    }
+    let shared = Arc::new(shared);
     let connection = stream.try_clone().map_err(|e| gone("could not share the connection", e))?;
     shared.poke.through_connection(connection.into());
     let looks = Arc::new(Looks::default());
     outlet::open(&shared, &looks, false)?;
     let stamp = fork::stamp();
+    // As long as this client is joining nobody else becomes the server: a later one has given it up before (adopt.rs).
+    let server = origin::server(&shared);
     // From here on the guard may reap in this client's name, so it must be a client.
-    if !client::confirm(&shared, key) {
+    let confirmed = if reads { readers::confirm(&shared, key.index.into()) } else { client::confirm(&shared, key) };
+    if !confirmed {
         let what = format!("the server of {address} died before it had let this process in");
         return Err(ErrorKind::Disconnected(what).into());
     }
-    let membership = match guard::watch(&shared, &arena, &looks, key, socket, stream) {
+    let membership = match guard::watch(&shared, &arena, &looks, key, server, socket, stream) {
         Ok(membership) => membership,
         Err(error) => {
-            reap::detach(&Actor { shared: &shared, arena: &arena, looks: &looks, me: key }, key);
+            match reads {
+                true => readers::leave(&shared, key.index.into()),
+                false => reap::detach(&Actor { shared: &shared, arena: &arena, looks: &looks, me: key }, key),
+            }
             return Err(gone("could not watch its server", error));
         }
     };

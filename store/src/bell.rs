@@ -109,6 +109,7 @@ use std::time::{Duration, Instant};
 
 use crate::host::Host;
 use crate::layout::C_BELL;
+use crate::readers;
 use crate::shared::Shared;
 use crate::sync::{AtomicU32, Ordering, fence};
 use crate::sys::futex;
@@ -220,7 +221,12 @@ impl<'a> Doorbell<'a> {
     /// Finds the bell of the client at `index`; any index is brought inside.
     #[inline]
     pub(crate) fn of(shared: &'a Shared, index: u16) -> Doorbell<'a> {
-        Doorbell { word: shared.ctl.u32(shared.layout.client(index.into()) + C_BELL) }
+        let at = match &shared.reader {
+            // It cannot write its record, and nobody rings it.
+            Some(me) if me.index == index => shared.layout.reader(index.into()) + readers::BELL,
+            _ => shared.layout.client(index.into()) + C_BELL,
+        };
+        Doorbell { word: shared.ctl.u32(at) }
     }
 
     /// Makes the bell that of a new client, its service thread in charge.

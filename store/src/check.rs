@@ -11,10 +11,11 @@ use crate::alloc::{self, Alloc};
 use crate::client;
 use crate::disk::Record;
 use crate::error::{ErrorKind, Result};
+use crate::holds::Actor;
 use crate::index;
-use crate::inner::Inner;
 use crate::layout::Layout;
 use crate::lock::{self, Lock};
+use crate::moves;
 use crate::place::Place;
 use crate::queue;
 use crate::slot::{self, Slot, State};
@@ -35,49 +36,62 @@ const LOOKS: usize = 4;
 /// How long a check waits for a lock.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(100);
 
-pub(crate) fn check(inner: &Inner) -> Result<CheckReport> {
-    let mut broken = pass(inner);
+pub(crate) fn check(actor: Actor<'_>) -> Result<CheckReport> {
+    let mut broken = pass(actor, true);
     for _ in 1..LOOKS {
         if broken.is_empty() {
             break;
         }
         std::thread::yield_now();
-        let again = pass(inner);
+        let again = pass(actor, true);
         broken.retain(|what| again.contains(what));
     }
+    report(actor, broken)
+}
+
+/// Looks once at words that nobody changes; `nested` says whether lists of contained objects can be read.
+pub(crate) fn check_still(actor: Actor<'_>, nested: bool) -> Result<CheckReport> {
+    report(actor, pass(actor, nested))
+}
+
+fn report(actor: Actor<'_>, broken: Vec<String>) -> Result<CheckReport> {
     if !broken.is_empty() {
         return Err(ErrorKind::Corrupt(broken).into());
     }
-    let live = |index: &u32| Slot::of(&inner.shared, *index).state().is_object();
-    let clients = 0..inner.shared.layout.clients;
+    let live = |index: &u32| Slot::of(actor.shared, *index).state().is_object();
+    let clients = 0..actor.shared.layout.clients;
     Ok(CheckReport {
-        objects: (0..alloc::slots_ever(&inner.shared)).filter(live).count() as u64,
-        clients: clients.filter(|&c| client::state(client::load(&inner.shared, c)) == client::ALIVE).count() as u64,
-        used_bytes: alloc::used_bytes(&inner.shared),
+        objects: (0..alloc::slots_ever(actor.shared)).filter(live).count() as u64,
+        clients: clients.filter(|&c| client::state(client::load(actor.shared, c)) == client::ALIVE).count() as u64,
+        used_bytes: alloc::used_bytes(actor.shared),
     })
 }
 
-fn pass(inner: &Inner) -> Vec<String> {
+fn pass(actor: Actor<'_>, nested: bool) -> Vec<String> {
     let mut broken = Vec::new();
-    if let Err(what) = Layout::read(&inner.shared.ctl) {
+    if let Err(what) = Layout::read(&actor.shared.ctl) {
         broken.push(what);
         return broken;
     }
-    // Whoever is stopped inside of it is no violation; what it guards cannot be judged meanwhile.
-    if let Some(alloc) = Alloc::lock_until(&inner.shared, inner.me, Instant::now() + PATIENCE) {
+    let may_lock = actor.shared.reader.is_none();
+    // Whoever is stopped inside of it is no violation; what it guards cannot be judged meanwhile, and never by a
+    // client that only reads.
+    if may_lock && let Some(alloc) = Alloc::lock_until(actor.shared, actor.me, Instant::now() + PATIENCE) {
         broken.extend(alloc::verify(&alloc));
     }
-    broken.extend(inner.actor().verify_nested());
-    check_index(inner, &mut broken);
-    check_slots(inner, &mut broken);
-    check_locks(inner, &mut broken);
-    broken.extend(queue::verify(&inner.shared));
+    if nested && may_lock {
+        broken.extend(actor.verify_nested());
+    }
+    check_index(actor, &mut broken);
+    check_slots(actor, &mut broken);
+    check_locks(actor, &mut broken);
+    broken.extend(queue::verify(actor.shared));
     broken
 }
 
 /// ST-10 and ST-11: entries and slots agree one to one.
-fn check_index(inner: &Inner, broken: &mut Vec<String>) {
-    let shared = &inner.shared;
+fn check_index(actor: Actor<'_>, broken: &mut Vec<String>) {
+    let shared = actor.shared;
     let mut entries: HashMap<u32, u32> = HashMap::new();
     index::for_each(shared, |bucket, at, generation| {
         let slot = Slot::of(shared, at);
@@ -112,8 +126,8 @@ fn check_index(inner: &Inner, broken: &mut Vec<String>) {
     }
 }
 
-fn check_slots(inner: &Inner, broken: &mut Vec<String>) {
-    let shared = &inner.shared;
+fn check_slots(actor: Actor<'_>, broken: &mut Vec<String>) {
+    let shared = actor.shared;
     for at in 0..alloc::slots_ever(shared) {
         let slot = Slot::of(shared, at);
         let state = slot.state();
@@ -129,10 +143,10 @@ fn check_slots(inner: &Inner, broken: &mut Vec<String>) {
         }
         if matches!(state.state(), slot::SEALED | slot::CREATING) {
             check_place(at, slot, state, broken);
-            check_record(inner, at, slot, state, broken);
+            check_record(actor, at, slot, state, broken);
         }
         if !matches!(state.state(), slot::FREE | slot::CACHED) {
-            check_holders(inner, at, state, broken);
+            check_holders(actor, at, state, broken);
         }
     }
 }
@@ -140,7 +154,7 @@ fn check_slots(inner: &Inner, broken: &mut Vec<String>) {
 /// ST-13: what the slot says about its bytes lies inside its block.
 fn check_place(at: u32, slot: Slot<'_>, state: State, broken: &mut Vec<String>) {
     let Some(place) = slot.place(state) else { return };
-    let need = slot.len().next_multiple_of(8) + slot.meta_len().next_multiple_of(8) + slot.children() * 8;
+    let need = moves::payload(slot);
     if place.offset().is_some() && need > place.bytes() {
         let generation = state.generation();
         broken.push(format!("ST-13: slot {at} generation {generation} claims {need} bytes, its place is {place:?}"));
@@ -148,18 +162,18 @@ fn check_place(at: u32, slot: Slot<'_>, state: State, broken: &mut Vec<String>) 
 }
 
 /// ST-D1: what is on disk is counted there.
-fn check_record(inner: &Inner, at: u32, slot: Slot<'_>, state: State, broken: &mut Vec<String>) {
+fn check_record(actor: Actor<'_>, at: u32, slot: Slot<'_>, state: State, broken: &mut Vec<String>) {
     let Some(Place::Record(word)) = slot.place(state) else { return };
-    let counted = Record::from_word(word).is_some_and(|record| inner.looks.table(&inner.shared).counts(record));
+    let counted = Record::from_word(word).is_some_and(|record| actor.looks.table(actor.shared).counts(record));
     if !counted && slot.state() == state {
         broken.push(format!("ST-D1: slot {at} names record {word:#x}, which is in no file that is counted"));
     }
 }
 
 /// ST-3: a place in the client table that is free holds nothing.
-fn check_holders(inner: &Inner, at: u32, state: State, broken: &mut Vec<String>) {
-    for (holder, views, holds) in inner.actor().holders(at) {
-        if client::state(client::load(&inner.shared, holder)) == client::FREE {
+fn check_holders(actor: Actor<'_>, at: u32, state: State, broken: &mut Vec<String>) {
+    for (holder, views, holds) in actor.holders(at) {
+        if client::state(client::load(actor.shared, holder)) == client::FREE {
             let generation = state.generation();
             broken.push(format!("ST-3: slot {at} generation {generation} is held by client {holder} ({views} views, {holds} holds), which is free"));
         }
@@ -167,10 +181,10 @@ fn check_holders(inner: &Inner, at: u32, state: State, broken: &mut Vec<String>)
 }
 
 /// ST-3: nobody who is gone holds a lock.
-fn check_locks(inner: &Inner, broken: &mut Vec<String>) {
+fn check_locks(actor: Actor<'_>, broken: &mut Vec<String>) {
     // Who detaches frees its own record before it gives the reaper's lock back; the next reaper takes that over.
     for lock in lock::all().filter(|&lock| lock != Lock::Reap) {
-        if let Some((client, generation)) = lock::orphan(&inner.shared, lock) {
+        if let Some((client, generation)) = lock::orphan(actor.shared, lock) {
             broken
                 .push(format!("ST-3: lock {lock:?} is held by client {client} generation {generation}, which is gone"));
         }

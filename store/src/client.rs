@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bell::Doorbell;
 use crate::layout::{C_PID, C_START, C_WORD};
+use crate::readers;
 use crate::shared::Shared;
 use crate::sync::{Ordering, fence};
 use crate::sys;
@@ -77,6 +78,7 @@ pub(crate) fn take(shared: &Shared, pid: u32, start: u64, most: usize) -> Option
         shared.ctl.u32(at + C_PID).store(pid, Ordering::Relaxed);
         shared.ctl.u64(at + C_START).store(start, Ordering::Relaxed);
         Doorbell::of(shared, index as u16).reset();
+        readers::resign(shared, index);
         let new = word(generation(old), JOINING);
         // SYNC client: publishes pid and start time; pairs with the Acquire loads of the word.
         if record.compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
@@ -152,6 +154,11 @@ pub(crate) fn is_attached(shared: &Shared, client: ClientKey) -> bool {
 pub(crate) fn is_recorded(shared: &Shared, client: ClientKey) -> bool {
     let now = load(shared, client.index.into());
     generation(now) == client.generation && state(now) != FREE
+}
+
+/// Says whether there is a client at `index`, dead or alive.
+pub(crate) fn is_taken(shared: &Shared, index: usize) -> bool {
+    index < shared.layout.clients && matches!(state(load(shared, index)), ALIVE | REAPING)
 }
 
 /// Asks the kernel whether the process of the client at `index` is gone.

@@ -145,7 +145,9 @@ fn residents(actor: Actor<'_>) -> BTreeMap<usize, Resident> {
         let fresh = || Resident { pages, class, objects: Vec::new(), fixed: false };
         let resident = found.entry(page).or_insert_with(fresh);
         resident.objects.push((cell, SlotRef { index, generation: state.generation() }));
-        resident.fixed |= state.state() != slot::SEALED || actor.is_viewed(index);
+        let home = actor.shared.layout.pages;
+        let crosses = page < home && page + pages > home;
+        resident.fixed |= crosses || state.state() != slot::SEALED || actor.is_viewed(index);
     }
     found
 }
@@ -195,7 +197,9 @@ fn slide(
     if to == page {
         return Ok(());
     }
-    if page - to < resident.pages {
+    // Residents that overlap are nonsense, and nobody moves them.
+    let by = page.checked_sub(to).ok_or(Stays::NoRoom)?;
+    if by < resident.pages {
         if !through_scratch {
             return Err(Stays::NoRoom);
         }

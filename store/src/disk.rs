@@ -45,7 +45,9 @@ use rustix::io::{Errno, preadv, pwritev, retry_on_intr};
 pub(crate) use error::DiskError;
 pub(crate) use map::{Mapped, Mapping};
 pub(crate) use record::{Head, Record};
-pub(crate) use table::{FILES, LAYOUT, SECTION_BYTES, Spilled, Table};
+#[cfg(test)]
+pub(crate) use table::Spilled;
+pub(crate) use table::{FILES, LAYOUT, SECTION_BYTES, Table};
 
 use error::means_full;
 use folder::Folder;

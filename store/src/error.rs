@@ -75,6 +75,8 @@ pub(crate) enum ErrorKind {
     ClientsFull(usize),
     #[error("{0}")]
     NoMemory(String),
+    #[error("this client of {0} can only read; attach without read-only to change the store")]
+    ReadOnly(String),
     #[error("{address} belongs to user {owner}, this process runs as user {uid}")]
     PermissionDenied { address: String, owner: u32, uid: u32 },
     #[error("address {0} is in use by a living store")]
@@ -128,6 +130,8 @@ predicates! {
     is_store_full => ErrorKind::StoreFull(_) | ErrorKind::ClientsFull(_) | ErrorKind::NoMemory(_),
     /// Says whether the disk was full when an object had to go there.
     is_out_of_disk => ErrorKind::OutOfDisk { .. } | ErrorKind::SpillFailed(_),
+    /// Says whether a read-only client tried to change the store.
+    is_read_only => ErrorKind::ReadOnly(_),
     /// Says whether the store belongs to another user.
     is_permission_denied => ErrorKind::PermissionDenied { .. },
     /// Says whether a living store has the address.
@@ -143,11 +147,6 @@ predicates! {
 }
 
 impl Error {
-    /// Says whether a read-only client tried to write; this version has no such clients yet.
-    pub fn is_read_only(&self) -> bool {
-        false
-    }
-
     pub(crate) fn io(what: impl Into<String>, source: io::Error) -> Error {
         ErrorKind::Io { what: what.into(), source }.into()
     }

@@ -80,7 +80,7 @@ enum Scan {
 /// Notes that an object is used.
 #[inline]
 pub(crate) fn touch(shared: &Shared, slot: Slot<'_>, state: State) {
-    if outlet::evicts(shared) && !state.has(slot::COUNTED) {
+    if outlet::evicts(shared) && !state.has(slot::COUNTED) && shared.reader.is_none() {
         stamp(shared, slot);
     }
 }
@@ -92,7 +92,7 @@ fn stamp(shared: &Shared, slot: Slot<'_>) {
     let slack = if objects < EXACT { 0 } else { objects / 32 };
     let used = slot.used().load(Ordering::Relaxed);
     if used == 0 || now.saturating_sub(used) > slack {
-        slot.used().store(clock.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+        slot.used().store(clock.fetch_add(1, Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     }
 }
 

@@ -12,11 +12,12 @@
 //!
 //!   served:    watches the connection and the server's process
 //!   orphaned:  watches the processes of all other clients and reaps those that die, beside the other
-//!              survivors, who do the same (ST-20); watches the folder of the socket for an announcement
+//!              survivors, who do the same (ST-20); watches the folder of the socket for an announcement,
+//!              or a reader that knocks, for which it does what the server would (readers.rs)
 //! ```
 //!
 //! Nobody has to be told of a death twice, and nothing is polled. Only where the system is out of
-//! descriptors or watches does the thread look every half second instead.
+//! descriptors or watches, or a new server does not answer, does the thread look every half second.
 //!
 //! The thread starts with the first client of the process that joins a store and ends with the last.
 //! A forked child has nothing of it: a client of its own brings a thread of its own.
@@ -39,6 +40,7 @@ use crate::client::{self, ClientKey};
 use crate::handshake::Hello;
 use crate::holds::{Actor, Looks};
 use crate::origin;
+use crate::readers;
 use crate::reap;
 use crate::shared::Shared;
 use crate::sys::fork::PerProcess;
@@ -120,12 +122,13 @@ pub(crate) struct Membership {
     member: Arc<Member>,
 }
 
-/// Puts a client that has just joined under guard; `stream` leads to its server.
+/// Puts a client that has just joined under guard; `stream` leads to `server`, which let it in.
 pub(crate) fn watch(
     shared: &Arc<Shared>,
     arena: &Arc<Arena>,
     looks: &Arc<Looks>,
     me: ClientKey,
+    server: Option<ClientKey>,
     socket: PathBuf,
     stream: UnixStream,
 ) -> io::Result<Membership> {
@@ -141,7 +144,6 @@ pub(crate) fn watch(
     };
     let id = FIRST + state.last;
     state.last += 1;
-    let server = origin::server(shared);
     let link = match Link::watched(&post, id, stream) {
         Ok(link) => link,
         Err(error) => {
@@ -300,7 +302,10 @@ impl Member {
             return false;
         }
         watch.blind = !folders.watch(post, &self.socket);
-        self.watch_peers(post, &mut watch);
+        if self.shared.reader.is_none() {
+            self.watch_peers(post, &mut watch);
+            readers::settle_all(&self.actor());
+        }
         // After the folder is watched: an announcement is either seen here or wakes the thread.
         if self.rejoin(post, &mut watch) {
             watch.peers.drain().for_each(|(_, peer)| post.unwatch(peer.as_fd()));
@@ -364,9 +369,7 @@ impl Member {
                 return Err(io::ErrorKind::PermissionDenied.into());
             }
             stream.write_all(&hello)?;
-            if let Ok(connection) = stream.try_clone() {
-                self.shared.poke.through_connection(connection.into());
-            }
+            self.shared.poke.through_connection(stream.try_clone()?.into());
             Link::watched(post, self.id, stream)
         });
         match connected {
@@ -377,6 +380,8 @@ impl Member {
             }
             Err(error) => {
                 tracing::debug!(%error, socket = %self.socket.display(), "could not connect to a store's new server");
+                // It may be as busy as not to answer, and does not announce itself again.
+                watch.blind = true;
                 false
             }
         }

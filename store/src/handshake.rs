@@ -3,15 +3,17 @@
 //! ```text
 //!   hello (32 bytes)                              answer to a join (32 bytes, with two descriptors)
 //!     0  "mobula2"                                  0  status: 0 welcome, 1 table full, 2 no memory
-//!     7  kind: 0 join, 1 rejoin                     2  client's index (u16)
+//!     7  kind: 0 join, 1 rejoin, 2 read            2  client's index (u16)
 //!     8  uuid of the store, two words               4  its generation (u32)
 //!    24  client's index (u16)                       8  length of ctl, or the limit of a full table
 //!    28  its generation (u32)                      16  capacity of the arena
-//!   (8.. is zero in a join)                        24  default patience of a creation, ns
+//!   (8.. is zero but in a rejoin)                 24  default patience of a creation, ns
 //! ```
 //!
-//! A *join* asks for a client record. A *rejoin* comes from a client of a store whose server died and
-//! that somebody has adopted: it has everything and only wants to be heard when it ends; it gets no
+//! A *join* asks for a client record, and so does a *read*, by a client that will only read: its descriptors
+//! of ctl and arena can only be read from, and a third one, of ctl, is for the mapping of its own area
+//! (readers.rs). A *rejoin* comes from a client of a store whose server died and that somebody has
+//! adopted: it has everything and only wants to be heard when it ends; it gets no
 //! answer, and a connection that ends if the server does not know it.
 
 use std::time::Duration;
@@ -27,6 +29,8 @@ pub(crate) const LEN: usize = 32;
 pub(crate) enum Hello {
     /// It wants to be a client.
     Join,
+    /// It wants to be one that only reads.
+    Read,
     /// It is one.
     Rejoin { uuid: [u64; 2], client: ClientKey },
 }
@@ -35,6 +39,9 @@ impl Hello {
     pub(crate) fn to_bytes(self) -> [u8; LEN] {
         let mut bytes = [0; LEN];
         bytes[..7].copy_from_slice(MAGIC);
+        if self == Hello::Read {
+            bytes[7] = 2;
+        }
         if let Hello::Rejoin { uuid, client } = self {
             bytes[7] = 1;
             bytes[8..16].copy_from_slice(&uuid[0].to_le_bytes());
@@ -49,6 +56,7 @@ impl Hello {
     pub(crate) fn from_bytes(bytes: &[u8; LEN]) -> Option<Hello> {
         match (&bytes[..7] == MAGIC, bytes[7]) {
             (true, 0) => Some(Hello::Join),
+            (true, 2) => Some(Hello::Read),
             (true, 1) => Some(Hello::Rejoin { uuid: [u64_at(bytes, 8), u64_at(bytes, 16)], client: key_at(bytes, 24) }),
             _ => None,
         }
@@ -123,7 +131,7 @@ mod tests {
 
     #[test]
     fn hellos_come_through() {
-        for hello in [Hello::Join, Hello::Rejoin { uuid: [u64::MAX - 1, 7], client: KEY }] {
+        for hello in [Hello::Join, Hello::Read, Hello::Rejoin { uuid: [u64::MAX - 1, 7], client: KEY }] {
             assert_eq!(Hello::from_bytes(&hello.to_bytes()), Some(hello));
         }
         let mut other = Hello::Join.to_bytes();

@@ -27,6 +27,8 @@
 //! completed after R1 without undoing it. Words are read before `nested` because a creator counts
 //! in `nested` first and drops its own unit afterwards.
 //!
+//! Read-only clients count in words of their own and are in no set: R2 looks at all of them (readers.rs).
+//!
 //! R1 to R3 of a counted object run under a process-local lock, so that a client is the actor of at
 //! most one look at an object and R3 cannot confirm an older look (the word has no other mark).
 //!
@@ -55,6 +57,7 @@ use crate::magazine::{self, Magazine};
 use crate::moves::{self, Mover};
 use crate::place::Place;
 use crate::queue;
+use crate::readers;
 use crate::shared::Shared;
 use crate::slot::{self, Slot, SlotRef, State};
 use crate::sync::{AtomicU64, Mutex, Ordering, fence};
@@ -178,6 +181,15 @@ impl<'a> Actor<'a> {
         self.shared.ctl.u64(self.shared.layout.hold(client, index))
     }
 
+    /// The word in which this client counts its own units.
+    #[inline]
+    fn mine(&self, index: u32) -> &'a AtomicU64 {
+        match &self.shared.reader {
+            Some(me) => readers::word(self.shared, me.index.into(), index),
+            None => self.word(self.me.index.into(), index),
+        }
+    }
+
     /// Enters this client in the slot's set (A1).
     #[inline]
     fn share(&self, slot: Slot<'_>) {
@@ -197,15 +209,16 @@ impl<'a> Actor<'a> {
     /// Takes one more unit of an object that this client holds already.
     #[inline]
     pub(crate) fn take_more(&self, at: SlotRef, unit: u64) {
-        self.word(self.me.index.into(), at.index).fetch_add(unit, Ordering::SeqCst);
+        self.mine(at.index).fetch_add(unit, Ordering::SeqCst);
     }
 
     /// Takes a unit of an object found in the index (A1 to A3).
     #[inline]
     pub(crate) fn adopt(&self, at: SlotRef, unit: u64, also_creating: bool) -> Adopted {
-        let slot = self.slot(at);
-        self.share(slot);
-        self.word(self.me.index.into(), at.index).fetch_add(unit, Ordering::SeqCst);
+        if self.shared.reader.is_none() {
+            self.share(self.slot(at));
+        }
+        self.mine(at.index).fetch_add(unit, Ordering::SeqCst);
         match self.confirm(at, also_creating) {
             Adopted::Gone => {
                 self.drop_unit(at.index, unit);
@@ -231,7 +244,11 @@ impl<'a> Actor<'a> {
                 slot::CONDEMNED if !state.has(slot::DELETED) => {}
                 _ => return Adopted::Gone,
             }
-            self.revert(slot, state);
+            if self.shared.reader.is_none() {
+                self.revert(slot, state);
+            } else if !self.await_rest(at.index, state) {
+                return Adopted::Gone;
+            }
         }
     }
 
@@ -248,11 +265,14 @@ impl<'a> Actor<'a> {
     /// Drops a unit; the last one may take the object along (ST-18).
     #[inline]
     pub(crate) fn drop_unit(&self, index: u32, unit: u64) {
-        let old = self.word(self.me.index.into(), index).fetch_sub(unit, Ordering::SeqCst);
+        let old = self.mine(index).fetch_sub(unit, Ordering::SeqCst);
         if old == unit {
             self.dropped_last(index);
         } else if unit == VIEW && old >> 32 == 1 {
-            self.unpinned();
+            match self.shared.reader {
+                Some(_) => self.reader_dropped_last(index),
+                None => self.unpinned(),
+            }
         }
     }
 
@@ -266,6 +286,9 @@ impl<'a> Actor<'a> {
 
     #[inline]
     fn dropped_last(&self, index: u32) {
+        if self.shared.reader.is_some() {
+            return self.reader_dropped_last(index);
+        }
         let state = Slot::of(self.shared, index).state();
         let goes = match state.state() {
             slot::SEALED | slot::MOVING => state.has(slot::COUNTED),
@@ -391,7 +414,8 @@ impl<'a> Actor<'a> {
                 }
             }
         }
-        false
+        readers::all(self.shared)
+            .any(|reader| wanted(reader, readers::word(self.shared, reader, index).load(Ordering::SeqCst)))
     }
 
     /// Gives everything of a RECLAIMING object back; done again by the reaper if this client dies in it.
@@ -560,8 +584,8 @@ impl<'a> Actor<'a> {
             let count = slot.children();
             let place = slot.place_word(state).load(Ordering::Acquire);
             let words = slot.place(state).and_then(Place::offset).map(|offset| {
-                let tail = slot.len().next_multiple_of(8) + slot.meta_len().next_multiple_of(8);
-                self.arena.words(offset + tail, count)
+                let tail = moves::payload(slot).saturating_sub(8 * count);
+                self.arena.words(offset.saturating_add(tail), count)
             });
             // It may have moved meanwhile, and something else written where it was.
             fence(Ordering::Acquire);
@@ -619,6 +643,9 @@ impl<'a> Actor<'a> {
     /// All of its words are looked at, not only those of slots that name it: a client that dies while it takes a
     /// unit of a slot that is just used anew leaves one that no set knows (it does not keep the object, ST-16).
     pub(crate) fn drop_all_of(&self, dead: usize) {
+        if readers::is_reader(self.shared, dead) {
+            return readers::clear(self, dead);
+        }
         for index in 0..alloc::slots_ever(self.shared) {
             if self.word(dead, index).load(Ordering::SeqCst) != 0 {
                 self.drop_units_of(dead, index);

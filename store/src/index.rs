@@ -61,11 +61,19 @@ fn cell(shared: &Shared, bucket: usize, i: usize) -> &AtomicU64 {
     shared.ctl.u64(shared.layout.bucket(bucket) + 8 * i)
 }
 
-/// Finds the live object of an id: CREATING, SEALED, or a counted one that is being looked at.
+/// Finds the live object of an id: CREATING, SEALED, or one with which somebody is trying something.
 #[inline]
 pub(crate) fn find(shared: &Shared, id: ObjectId) -> Option<(SlotRef, State)> {
+    find_with(shared, id, |_| {})
+}
+
+/// As [`find`]; `hint` hears of every slot that may be the one before that is looked at.
+#[inline]
+pub(crate) fn find_with(shared: &Shared, id: ObjectId, hint: impl Fn(u32)) -> Option<(SlotRef, State)> {
     let place = place(shared, id);
     let words = id.to_words();
+    // It is on its way while the first is looked at.
+    shared.ctl.prefetch(shared.layout.bucket(place.buckets[1]));
     for bucket in place.buckets {
         for i in 0..BUCKET_ENTRIES {
             // SYNC entry: pairs with the Release store in `insert`; the slot's id is visible.
@@ -73,30 +81,39 @@ pub(crate) fn find(shared: &Shared, id: ObjectId) -> Option<(SlotRef, State)> {
             if entry >> 48 != place.tag {
                 continue;
             }
-            let index = (entry as u32).wrapping_sub(1);
-            let slot = Slot::of(shared, index);
-            let state = slot.state();
-            if state.generation() as u16 != (entry >> 32) as u16 || !slot.is(words) {
-                continue;
-            }
-            let live = state.state() == slot::CREATING || state.is_sealed();
-            // The id was read between two looks at the state: the same generation says that it belongs to it.
-            // SYNC id: pairs with the fence in `Slot::describe`.
-            fence(Ordering::Acquire);
-            if live && slot.state().generation() == state.generation() {
-                return Some((SlotRef { index, generation: state.generation() }, state));
+            hint((entry as u32).wrapping_sub(1));
+            if let Some(found) = live(shared, entry, words) {
+                return Some(found);
             }
         }
     }
     None
 }
 
-/// Begins to load the lines in which an id would be, for a caller that will look there soon.
+/// Returns the object that an entry leads to, if it lives and has that id.
 #[inline]
-pub(crate) fn warm(shared: &Shared, id: ObjectId) {
-    for bucket in place(shared, id).buckets {
-        std::hint::black_box(cell(shared, bucket, 0).load(Ordering::Relaxed));
+fn live(shared: &Shared, entry: u64, words: [u64; 2]) -> Option<(SlotRef, State)> {
+    let index = (entry as u32).wrapping_sub(1);
+    let slot = Slot::of(shared, index);
+    let state = slot.state();
+    if state.generation() as u16 != (entry >> 32) as u16 || !slot.is(words) {
+        return None;
     }
+    // The id was read between two looks at the state: the same generation says that it belongs to it.
+    fence(Ordering::Acquire);
+    let live = state.state() == slot::CREATING || state.is_sealed();
+    let same = live && slot.state().generation() == state.generation();
+    same.then_some((SlotRef { index, generation: state.generation() }, state))
+}
+
+/// Has the lines in which an id would be on their way, for a caller that will look there soon.
+#[inline]
+pub(crate) fn prefetch(shared: &Shared, id: ObjectId) {
+    let place = place(shared, id);
+    for bucket in place.buckets {
+        shared.ctl.prefetch(shared.layout.bucket(bucket));
+    }
+    shared.ctl.prefetch(lock::offset(shared, Lock::Shard(place.shard)));
 }
 
 /// Enters a slot that `me` has RESERVED under its id and moves it to `state`, unless the id is taken.
@@ -112,10 +129,7 @@ pub(crate) fn insert(
     let place = place(shared, id);
     let guard = lock::acquire_within(shared, Lock::Shard(place.shard), me, patience);
     let _guard = guard.ok_or(Refused::Locked)?;
-    if let Some((taken, _)) = find(shared, id) {
-        return Err(Refused::Exists(taken));
-    }
-    let Some((bucket, i)) = free_cell(shared, &place) else { return Err(Refused::Full) };
+    let (bucket, i) = free_cell(shared, &place, id.to_words())?;
     let slot = Slot::of(shared, at.index);
     let actor = (state == slot::CREATING).then_some(me.index);
     let entered = slot.state().to(state, actor);
@@ -126,20 +140,28 @@ pub(crate) fn insert(
     Ok(entered)
 }
 
-/// Finds a cell in the emptier of the two buckets.
-fn free_cell(shared: &Shared, place: &Place) -> Option<(usize, usize)> {
-    let empty = |bucket: usize| {
-        let is_empty = move |&i: &usize| cell(shared, bucket, i).load(Ordering::Relaxed) == 0;
-        (0..BUCKET_ENTRIES).filter(is_empty)
-    };
-    let counts = place.buckets.map(|bucket| empty(bucket).count());
-    let bucket = place.buckets[usize::from(counts[1] > counts[0])];
-    let left_over = || {
-        let cells = place.buckets.into_iter().flat_map(|bucket| (0..BUCKET_ENTRIES).map(move |i| (bucket, i)));
-        cells.into_iter().find(|&(bucket, i)| is_free(shared, bucket, i))
-    };
+/// Finds a cell in the emptier of the two buckets, unless one of them has the id.
+fn free_cell(shared: &Shared, place: &Place, words: [u64; 2]) -> Result<(usize, usize), Refused> {
+    let mut empty = [(0, 0); 2];
+    for (bucket, (count, last)) in place.buckets.into_iter().zip(&mut empty) {
+        for i in (0..BUCKET_ENTRIES).rev() {
+            let entry = cell(shared, bucket, i).load(Ordering::Acquire);
+            if entry == 0 {
+                (*count, *last) = (*count + 1, i);
+            } else if entry >> 48 == place.tag
+                && let Some((taken, _)) = live(shared, entry, words)
+            {
+                return Err(Refused::Exists(taken));
+            }
+        }
+    }
+    let emptier = usize::from(empty[1].0 > empty[0].0);
+    if empty[emptier].0 > 0 {
+        return Ok((place.buckets[emptier], empty[emptier].1));
+    }
     // Entries of objects that are gone are rare and cost a look at their slots: only if nothing is empty.
-    empty(bucket).next().map(|i| (bucket, i)).or_else(left_over)
+    let mut cells = place.buckets.into_iter().flat_map(|bucket| (0..BUCKET_ENTRIES).map(move |i| (bucket, i)));
+    cells.find(|&(bucket, i)| is_free(shared, bucket, i)).ok_or(Refused::Full)
 }
 
 /// Says whether a cell may be overwritten: empty, or left by an object that is gone.

@@ -20,6 +20,7 @@ use crate::options::{Lifetime, ObjectOptions};
 use crate::outlet;
 use crate::place::Place;
 use crate::queue::{self, Wants};
+use crate::readers;
 use crate::reap;
 use crate::room;
 use crate::search::{End, LOCK_PATIENCE, Search};
@@ -98,6 +99,19 @@ impl Inner {
         if self.is_foreign() { Err(ErrorKind::Forked.into()) } else { Ok(()) }
     }
 
+    /// Refuses to change the store for a client that only reads it, or for the parent of a forked child.
+    #[inline]
+    pub(crate) fn writable(&self) -> Result<()> {
+        self.usable()?;
+        if self.is_reader() { Err(ErrorKind::ReadOnly(self.address.clone()).into()) } else { Ok(()) }
+    }
+
+    /// Says whether this client only reads.
+    #[inline]
+    pub(crate) fn is_reader(&self) -> bool {
+        self.shared.reader.is_some()
+    }
+
     #[inline]
     pub(crate) fn slot(&self, at: SlotRef) -> Slot<'_> {
         Slot::of(&self.shared, at.index)
@@ -127,7 +141,7 @@ impl Inner {
         options: &ObjectOptions,
         fill: usize,
     ) -> Result<ObjectBuffer> {
-        self.usable()?;
+        self.writable()?;
         let at = self.prepare(id, len, options, fill)?;
         let state = self.enter(at, id, len, slot::CREATING, self.patience(options))?;
         ObjectBuffer::of(self, at, id, state)
@@ -135,7 +149,7 @@ impl Inner {
 
     /// Creates, fills and seals a small object: others see it at once or not at all.
     pub(crate) fn put(self: &Arc<Self>, id: ObjectId, data: &[u8], options: &ObjectOptions) -> Result<ObjectView> {
-        self.usable()?;
+        self.writable()?;
         let at = self.prepare(id, data.len(), options, 0)?;
         self.write(at, 0, data)?;
         let state = self.enter(at, id, data.len(), slot::SEALED, self.patience(options))?;
@@ -152,7 +166,7 @@ impl Inner {
                 ObjectOptions::MAX_METADATA
             )));
         }
-        index::warm(&self.shared, id);
+        index::prefetch(&self.shared, id);
         let bytes = block_bytes(len, options);
         let flags = if options.lifetime == Lifetime::Counted { slot::COUNTED } else { 0 }
             | if options.notify { slot::NOTIFY } else { 0 };
@@ -163,7 +177,7 @@ impl Inner {
             self.unreserve(at);
             return Err(error);
         }
-        if let Err(error) = self.fill_in(at, options) {
+        if let Err(error) = self.fill_in(at, len, options) {
             self.unreserve(at);
             return Err(error);
         }
@@ -188,7 +202,7 @@ impl Inner {
 
     /// Reserves an id for a value that is not known yet.
     pub(crate) fn promise(self: &Arc<Self>, id: ObjectId) -> Result<Promise> {
-        self.usable()?;
+        self.writable()?;
         let at = self.reserve(id, 0, 0, slot::COUNTED, &ObjectOptions::new())?;
         self.describe(at, id);
         self.enter(at, id, 0, slot::CREATING, self.create_timeout)?;
@@ -202,7 +216,7 @@ impl Inner {
         self.with_memory(id, len, wants, options, |alloc| alloc.furnish(at, bytes))?;
         self.slot(at).size(len, options.metadata.len(), options.children.len());
         self.commit(at, id, len, 0..bytes)?;
-        self.fill_in(at, options)?;
+        self.fill_in(at, len, options)?;
         let slot = self.slot(at);
         let mut state = slot.state();
         while options.notify && state.state() == slot::CREATING && !slot.cas(state, state.with(slot::NOTIFY)) {
@@ -230,11 +244,18 @@ impl Inner {
             && actor != self.index()
             && client::is_dead(&self.shared, actor.into())
         {
-            if reap::reap_at(self.actor(), actor.into()) {
+            let is_known = client::is_taken(&self.shared, actor.into());
+            reap::reap_at(self.actor(), actor.into());
+            if self.slot(at).state() != state {
                 return Ok(());
             }
-            let what = format!("object {id} is being created by client {actor}, which does not exist");
-            return Err(ErrorKind::Corrupt(vec![what]).into());
+            if !is_known {
+                let what = format!("object {id} is being created by client {actor}, which does not exist");
+                return Err(ErrorKind::Corrupt(vec![what]).into());
+            }
+            // Another reaper is at work and may be stopped: the id need not wait for it.
+            reap::abort_creation(&self.actor(), at, state);
+            return Ok(());
         }
         Err(ErrorKind::Exists(id).into())
     }
@@ -254,6 +275,11 @@ impl Inner {
                 // Somebody may have taken it away.
                 let cached = state.state() == slot::CACHED && state.generation() == at.generation;
                 if cached && state.actor() == Some(self.index()) && slot.cas(state, reserved) {
+                    // The next creation of this size finds its lines in the cache.
+                    if let Some(next) = self.looks.magazine.next(class) {
+                        Slot::of(&self.shared, next).prefetch();
+                        self.shared.ctl.prefetch(self.shared.layout.hold(self.index().into(), next));
+                    }
                     return Ok(at);
                 }
             }
@@ -382,11 +408,11 @@ impl Inner {
     }
 
     /// Writes metadata and the list of children behind the data, and counts the children.
-    fn fill_in(&self, at: SlotRef, options: &ObjectOptions) -> Result<()> {
+    fn fill_in(&self, at: SlotRef, len: usize, options: &ObjectOptions) -> Result<()> {
         if options.metadata.is_empty() && options.children.is_empty() {
             return Ok(());
         }
-        let tail = self.slot(at).len().next_multiple_of(8);
+        let tail = len.next_multiple_of(8);
         let children: Vec<SlotRef> = options.children.iter().map(|hold| hold.slot()).collect();
         let mut bytes = options.metadata.clone();
         bytes.resize(bytes.len().next_multiple_of(8), 0);
@@ -530,7 +556,11 @@ impl Drop for Inner {
             return;
         }
         self.link.stop();
-        reap::detach(&self.actor(), self.me);
+        if self.is_reader() {
+            readers::leave(&self.shared, self.me.index.into());
+        } else {
+            reap::detach(&self.actor(), self.me);
+        }
         // The connection closes after the record is free: the server finds nothing left to do.
         self.link.leave(&self.shared, &self.arena);
     }

@@ -1,7 +1,7 @@
 //! Where everything lies in the control segment.
 //!
 //! ```text
-//!   ctl:  | header | locks | waits | clients | buckets | slots | holds | chunks | pages | rings |
+//!   ctl:  | header | locks | waits | clients | buckets | slots | holds | chunks | pages | rings | ... | readers |
 //!         every section starts on a page; zero is a valid "free" value of every word in it
 //!
 //!   header (one page), byte offsets
@@ -19,11 +19,12 @@
 //!  1088  creations that queue for memory                    1152  last ticket of that queue, cells ever used
 //!  1216  clock of least recent use                          1280  freed slots left to the allocator's next owner
 //!  1344  whether objects are left to the nested lock's next owner   1408  whether the dead were left to the reaper (u32)
-//!  2048  folder for objects on disk (outlet.rs)
+//!  1472  read-only clients, a bit each, four words        2048  folder for objects on disk (outlet.rs)
 //!
 //!   client record (256 bytes)
 //!     0  word {generation:32 | state:8}       8  pid (u32)
-//!    16  start time of the process            24  creations that wait for memory (u32)
+//!    16  start time of the process
+//!    28  whether it is read-only (u32)
 //!   128  bell (u32 futex)                    132  rings opened towards this client (u32)
 //!
 //!   bucket (64 bytes): 8 entries {tag:16 | generation:16 | slot + 1:32}
@@ -42,6 +43,7 @@
 //!   chunks: the allocator's header, then one bit per 2 MiB of the arena's file that has been committed
 //!   pages: 64 bytes per 16 KiB page of the arena (alloc.rs)
 //!   rings: a 256-byte header and RING_BYTES of data each (ring.rs)
+//!   readers: what a read-only client writes, 640 KiB a client, on 64 KiB (readers.rs)
 //! ```
 //!
 //! The hash over all of these constants, those of the allocator's and the rings' sections and the
@@ -49,6 +51,7 @@
 //! was built with another layout refuses to attach.
 
 use crate::ctl::Ctl;
+use crate::readers;
 use crate::sync::Ordering;
 
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"MOBULA01");
@@ -85,6 +88,7 @@ pub(crate) const H_TICKET: usize = 1152;
 pub(crate) const H_LRU: usize = 1216;
 pub(crate) const H_LEFT_FREE: usize = 1280;
 pub(crate) const H_LEFT_NESTED: usize = 1344;
+pub(crate) const H_READERS: usize = 1472;
 pub(crate) const H_LEFT_REAP: usize = 1408;
 pub(crate) const H_DIR: usize = 2048;
 
@@ -105,7 +109,7 @@ pub(crate) const CLIENT_BYTES: usize = 256;
 pub(crate) const C_WORD: usize = 0;
 pub(crate) const C_PID: usize = 8;
 pub(crate) const C_START: usize = 16;
-pub(crate) const C_QUEUED: usize = 24;
+pub(crate) const C_READER: usize = 28;
 pub(crate) const C_BELL: usize = 128;
 pub(crate) const C_OPENED: usize = 132;
 /// The set of sharers in a slot has this many bits.
@@ -139,9 +143,17 @@ pub(crate) const PAGE_DESC_BYTES: usize = 64;
 /// The allocator's header before the commit bits.
 pub(crate) const ALLOC_HEADER_BYTES: usize = 4096;
 
+/// No kernel has larger pages.
+const LARGEST_PAGE: usize = 64 << 10;
+
 /// Header and data of a ring.
 pub(crate) const RING_HEADER_BYTES: usize = 256;
 pub(crate) const RING_BYTES: usize = 16 << 10;
+
+/// A place has room for smaller page numbers only (place.rs).
+const MAX_PAGES: usize = 1 << 30;
+/// More slots than anybody can ask for (create.rs).
+const MAX_SLOTS: usize = 16 << 20;
 
 /// The places of the sections, derived from the counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,6 +175,7 @@ pub(crate) struct Layout {
     pub(crate) rings_at: usize,
     pub(crate) queue_at: usize,
     pub(crate) disk_at: usize,
+    pub(crate) readers_at: usize,
     pub(crate) len: usize,
 }
 
@@ -171,6 +184,9 @@ impl Layout {
     pub(crate) fn new(capacity: usize, slots: usize, clients: usize) -> Option<Layout> {
         let pages = capacity.checked_add(PAGE - 1)? / PAGE;
         let slots = slots.max(64).checked_next_power_of_two()?;
+        if pages >= MAX_PAGES || slots > MAX_SLOTS {
+            return None;
+        }
         let clients = clients.clamp(1, MAX_CLIENTS).next_power_of_two();
         let buckets = (slots / 4).max(SHARDS * 2);
         let rings = (clients * 8).next_power_of_two();
@@ -192,6 +208,8 @@ impl Layout {
         let rings_at = section(rings * (RING_HEADER_BYTES + RING_BYTES))?;
         let queue_at = section(QUEUE_CELLS * QUEUE_BYTES)?;
         let disk_at = section(crate::disk::SECTION_BYTES)?;
+        // Each area is mapped by itself, on whatever pages the kernel has.
+        let readers_at = section(clients * readers::AREA + LARGEST_PAGE)?.checked_next_multiple_of(LARGEST_PAGE)?;
         Some(Layout {
             slots,
             clients,
@@ -210,6 +228,7 @@ impl Layout {
             rings_at,
             queue_at,
             disk_at,
+            readers_at,
             len: at,
         })
     }
@@ -302,6 +321,12 @@ impl Layout {
         self.buckets_at + (index & (self.buckets - 1)) * BUCKET_BYTES
     }
 
+    /// Returns where the area of a read-only client starts.
+    #[inline]
+    pub(crate) fn reader(&self, client: usize) -> usize {
+        self.readers_at + (client & (self.clients - 1)) * readers::AREA
+    }
+
     /// Returns where a wait word stands.
     #[inline]
     pub(crate) fn wait(&self, index: usize) -> usize {
@@ -367,6 +392,7 @@ pub(crate) const fn hash() -> u64 {
         H_LRU,
         H_LEFT_FREE,
         H_LEFT_NESTED,
+        H_READERS,
         H_LEFT_REAP,
         H_DIR,
         LOCK_BYTES,
@@ -378,7 +404,7 @@ pub(crate) const fn hash() -> u64 {
         C_WORD,
         C_PID,
         C_START,
-        C_QUEUED,
+        C_READER,
         C_BELL,
         C_OPENED,
         MAX_CLIENTS,
@@ -413,6 +439,7 @@ pub(crate) const fn hash() -> u64 {
     let hash = fold(hash, crate::alloc::LAYOUT);
     let hash = fold(hash, crate::disk::LAYOUT);
     let hash = fold(hash, crate::queue::LAYOUT);
+    let hash = fold(hash, crate::readers::LAYOUT);
     fold(hash, crate::ring::LAYOUT)
 }
 

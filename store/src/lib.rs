@@ -39,18 +39,28 @@
 //!
 //! | module | concept | invariants |
 //! |---|---|---|
-//! | `layout`, `ctl` | where every shared word lies | ST-1 |
+//! | `layout`, `ctl`, `sync` | where every shared word lies; words and how they change | ST-1 |
 //! | `client` | who is attached | ST-2, ST-3 |
 //! | `create`, `attach`, `server` | making a store, joining it, letting others in | |
+//! | `address`, `handshake`, `origin`, `link` | where that happens, what is said, what stays of it | |
 //! | `adopt`, `guard` | taking over the store of a dead server; going on without one | ST-A1 |
 //! | `lock` | locks that survive their owners | ST-4, ST-5 |
-//! | `slot` | the states of an object | ST-7 to ST-9 |
+//! | `slot`, `place` | the states of an object; where its bytes are | ST-7 to ST-9 |
 //! | `index` | from ids to slots | ST-10, ST-11 |
 //! | `waits` | sleeping until something is sealed | ST-12 |
-//! | `alloc`, `arena` | memory | ST-6, ST-13 to ST-15 |
+//! | `segment`, `arena`, `copy` | backings; payload, committed before use; large copies | ST-6, ST-6a |
+//! | `alloc`, `magazine` | memory and slots; what a client keeps for its next creations | ST-13 to ST-15 |
+//! | `inner`, `search` | the steps of a creation; its search for memory | |
+//! | `queue`, `evict`, `room` | who comes first; what goes; what is moved to make room | ST-23 to ST-25 |
+//! | `moves`, `compact`, `thaw` | another place for an object; one free run of several; writable again | ST-21, ST-22 |
+//! | `disk`, `outlet` | spilled objects and files of last resort; what the creator allowed | ST-D1 to ST-D3 |
+//! | `trim` | giving idle memory back | ST-27 |
 //! | `holds` | who holds what, when an object goes | ST-16 to ST-19 |
-//! | `reap` | undoing the dead | ST-20 |
-//! | `ring`, `bell` | messages and wake-ups between processes | ST-R1 ... |
+//! | `reap` | undoing the dead | ST-12, ST-20 |
+//! | `readers` | clients that can change nothing but an area of their own | ST-28 to ST-30 |
+//! | `ring`, `bell` | messages and wake-ups between processes | ST-R1 to ST-R7, BELL-1 to BELL-5 |
+//! | `object`, `array`, `borrow`, `transfer` | what processes have in hand, here and in other crates | |
+//! | `report`, `check`, `fsck` | what people ask; all invariants held against the words, living or dumped | |
 
 #![deny(unsafe_code)]
 #[cfg(not(target_os = "linux"))]
@@ -75,10 +85,10 @@ mod create;
 #[allow(unsafe_code, reason = "the mapping of the shared words")]
 mod ctl;
 mod current;
-#[allow(dead_code, unused_imports, reason = "the life cycle of objects does not use it yet")]
 mod disk;
 mod error;
 mod evict;
+mod fsck;
 mod guard;
 mod handshake;
 mod holds;
@@ -100,6 +110,7 @@ mod place;
 #[cfg(all(test, loom))]
 mod proof;
 mod queue;
+mod readers;
 mod reap;
 mod report;
 mod ring;
@@ -128,6 +139,7 @@ pub use check::CheckReport;
 pub use client::ClientKey;
 pub use current::{current, set_current};
 pub use error::{Error, Result};
+pub use fsck::fsck;
 pub use id::{ObjectId, ParseObjectIdError};
 pub use object::{HoldState, ObjectBuffer, ObjectHold, ObjectView, Promise};
 pub use options::{Eviction, Lifetime, ObjectOptions, Segment, StoreOptions};

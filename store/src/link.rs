@@ -1,17 +1,23 @@
 //! What ties a client to the other processes of its store, and how it leaves.
 
 use std::fmt;
+use std::io::Read;
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use crate::address;
 use crate::arena::Arena;
 use crate::client;
 use crate::guard::Membership;
 use crate::origin::Origin;
+use crate::readers;
 use crate::segment;
 use crate::server::Server;
 use crate::shared::Shared;
+
+/// How long a reader that leaves waits for the server to take note of it.
+const NOTICE: Duration = Duration::from_millis(50);
 
 /// A client's tie to its store.
 #[derive(Debug)]
@@ -70,10 +76,17 @@ impl Link {
     /// Leaves, when the client's record is free; the last client of a dead server takes the names along.
     pub(crate) fn leave(&mut self, shared: &Shared, arena: &Arena) {
         if let Tie::Leaving(Some(stream)) = std::mem::replace(&mut self.tie, Tie::Leaving(None)) {
-            // Not only closed: a forked child may have a copy.
-            let _ = stream.shutdown(Shutdown::Both);
+            match &shared.reader {
+                Some(_) => wait_for_end(&stream),
+                // Not only closed: a forked child may have a copy.
+                None => drop(stream.shutdown(Shutdown::Both)),
+            }
         }
-        let last = || client::living(shared).next().is_none();
+        let me = shared.reader.as_ref().map(|reader| reader.index);
+        if me.is_some_and(|me| client::at(shared, me.into(), client::ALIVE).is_some()) {
+            readers::knock(shared);
+        }
+        let last = || client::living(shared).all(|client| Some(client.index) == me);
         if let Some(name) = Origin::read(&shared.ctl).name
             && last()
             && let Some(_lock) = address::lock_names()
@@ -87,5 +100,13 @@ impl Link {
     /// Forgets everything: in a forked child it is the parent's.
     pub(crate) fn abandon(&mut self) {
         std::mem::forget(std::mem::replace(&mut self.tie, Tie::Leaving(None)));
+    }
+}
+
+/// Ends a reader's connection, and waits for the server to do the same when the reader's record is free.
+fn wait_for_end(mut stream: &UnixStream) {
+    let _ = stream.shutdown(Shutdown::Write);
+    if stream.set_read_timeout(Some(NOTICE)).is_ok() {
+        let _ = stream.read(&mut [0]);
     }
 }

@@ -100,7 +100,15 @@ fn is_owner_dead(shared: &Shared, word: u32) -> bool {
     let index = (word & ((1 << INDEX_BITS) - 1)).wrapping_sub(1) as usize;
     let generation = word >> INDEX_BITS & GENERATION;
     let record = client::load(shared, index);
-    client::generation(record) & GENERATION != generation || client::is_dead(shared, index)
+    // A place that does not exist is nobody's: only a damaged word names one.
+    index >= shared.layout.clients
+        || client::generation(record) & GENERATION != generation
+        || client::is_dead(shared, index)
+}
+
+/// Returns where a lock's word stands.
+pub(crate) fn offset(shared: &Shared, lock: Lock) -> usize {
+    shared.layout.lock(lock.index())
 }
 
 /// Takes a lock for a client, waiting for it.
@@ -167,6 +175,11 @@ pub(crate) fn orphan(shared: &Shared, lock: Lock) -> Option<(usize, u32)> {
     let index = (now & ((1 << INDEX_BITS) - 1)).wrapping_sub(1) as usize;
     let gone = now != 0 && client::state(client::load(shared, index)) == client::FREE;
     gone.then_some((index, now >> INDEX_BITS & GENERATION))
+}
+
+/// Frees a lock whoever holds it, in a private copy of a segment (fsck.rs); says whether it was held.
+pub(crate) fn force_free(shared: &Shared, lock: Lock) -> bool {
+    shared.ctl.u32(shared.layout.lock(lock.index())).swap(0, Ordering::AcqRel) & !WAITERS != 0
 }
 
 /// Lists every lock of the segment, the allocator's before that of the moves, whose repair needs it.

@@ -20,9 +20,11 @@ use crate::slot::SlotRef;
 /// Magazines of a client: its threads are spread over them.
 const STRIPES: usize = 4;
 /// How many slots of a class a magazine keeps.
-const DEPTH: usize = 64;
+const DEPTH: usize = 256;
 /// How many bytes of a class a magazine keeps, but always one slot.
-const BYTES: usize = 64 << 10;
+const BYTES: usize = 256 << 10;
+/// How far from the hint a place for a slot is looked for.
+const TRIES: usize = 8;
 /// The class of objects without memory.
 pub(crate) const EMPTY: usize = CLASSES.len();
 
@@ -69,7 +71,16 @@ impl Magazine {
                 return Some(SlotRef { index: (word as u32).wrapping_sub(1), generation: (word >> 32) as u32 });
             }
         }
+        rack.top.store(0, Ordering::Relaxed);
         None
+    }
+
+    /// Returns the slot that [`take`](Self::take) will probably give next.
+    #[inline]
+    pub(crate) fn next(&self, class: usize) -> Option<u32> {
+        let rack = self.rack(class);
+        let top = rack.top.load(Ordering::Relaxed).min(DEPTH).checked_sub(1)?;
+        (rack.cells[top].load(Ordering::Relaxed) as u32).checked_sub(1)
     }
 
     /// Keeps a slot; false if there is no room.
@@ -79,10 +90,14 @@ impl Magazine {
         let word = u64::from(at.generation) << 32 | (u64::from(at.index) + 1);
         let depth = Self::depth(class);
         let top = rack.top.load(Ordering::Relaxed);
-        for i in (top.min(depth)..depth).chain((0..top.min(depth)).rev()) {
+        // Another thread of this stripe may have taken the place; whoever finds none soon calls it full.
+        for i in (top..depth).take(TRIES) {
+            let cell = &rack.cells[i];
             // SYNC magazine: pairs with the exchange in `take`.
-            if rack.cells[i].compare_exchange(0, word, Ordering::Release, Ordering::Relaxed).is_ok() {
-                rack.top.store(i.max(top.min(depth)) + 1, Ordering::Relaxed);
+            if cell.load(Ordering::Relaxed) == 0
+                && cell.compare_exchange(0, word, Ordering::Release, Ordering::Relaxed).is_ok()
+            {
+                rack.top.store(i + 1, Ordering::Relaxed);
                 return true;
             }
         }
@@ -123,7 +138,7 @@ mod tests {
     #[test]
     fn large_classes_keep_few() {
         assert_eq!(Magazine::depth(0), DEPTH);
-        assert_eq!(Magazine::depth(CLASSES.len() - 1), 4);
+        assert_eq!(Magazine::depth(CLASSES.len() - 1), 18);
     }
 
     #[test]

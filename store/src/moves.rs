@@ -149,6 +149,9 @@ impl<'a> Mover<'a> {
             let (to, offset) = self.take(at, take)?;
             let whole = payload(slot);
             let copied = self.commit(offset, whole).and_then(|()| {
+                if whole > to.bytes() {
+                    return Err(Stays::Wanted);
+                }
                 let moving = self.begin(at, state)?;
                 match (self.actor.arena.bytes(from, whole), self.actor.arena.bytes_mut(offset, whole)) {
                     (Some(from), Some(to)) => copy::copy(to, from),
@@ -316,7 +319,8 @@ impl Drop for Mover<'_> {
 
 /// Returns how many bytes of its place an object uses.
 pub(crate) fn payload(slot: Slot<'_>) -> usize {
-    slot.len().next_multiple_of(8) + slot.meta_len().next_multiple_of(8) + 8 * slot.children()
+    let len = slot.len().checked_next_multiple_of(8).unwrap_or(usize::MAX);
+    len.saturating_add(slot.meta_len().next_multiple_of(8)).saturating_add(8 * slot.children())
 }
 
 /// Describes an object as its record on disk does.

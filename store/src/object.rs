@@ -124,11 +124,16 @@ impl ObjectView {
         let slot = unit.inner.slot(at);
         evict::touch(&unit.inner.shared, slot, state);
         let (len, meta_len) = (slot.len(), slot.meta_len());
-        let Some(offset) = slot.place(state).and_then(Place::offset) else { return Self::of_outside(unit, state) };
+        let place = slot.place(state);
+        let Some((place, offset)) = place.and_then(|place| Some((place, place.offset()?))) else {
+            return Self::of_outside(unit, state);
+        };
+        // Never beyond the object's own memory, whatever its words say.
         let whole = len.checked_next_multiple_of(8).and_then(|padded| padded.checked_add(meta_len));
+        let whole = whole.filter(|whole| *whole <= place.bytes());
         match whole.and_then(|whole| unit.inner.arena.sealed(offset, whole)) {
             Some(data) => Ok(ObjectView { unit, data, len, meta_len, outside: None }),
-            None => Err(misplaced(id, slot.place(state), len)),
+            None => Err(misplaced(id, Some(place), len)),
         }
     }
 
@@ -136,25 +141,28 @@ impl ObjectView {
     #[cold]
     fn of_outside(unit: Unit, state: State) -> Result<ObjectView> {
         let spilled = matches!(unit.inner.slot(unit.at).place(state), Some(Place::Record(_)));
-        let unit = if spilled { Self::bring_back(unit) } else { unit };
+        let unit = if spilled && !unit.inner.is_reader() { Self::bring_back(unit) } else { unit };
         // While the unit stands nobody moves it.
         let Unit { inner, at, id, .. } = &unit;
         let slot = inner.slot(*at);
-        let (len, meta_len) = (slot.len(), slot.meta_len());
+        // Each word is read once: what was measured is what is shown.
+        let head = moves::head(slot, *at);
+        let (len, meta_len) = (head.len as usize, head.meta_len as usize);
+        let whole = head.payload().and_then(|whole| usize::try_from(whole).ok()).unwrap_or(usize::MAX);
         let place = slot.place(slot.state());
         let disk = || inner.looks.disk().ok_or_else(|| misplaced(*id, place, len));
         let outside = match place {
             Some(Place::Record(word)) => {
                 let record = Record::from_word(word).ok_or_else(|| misplaced(*id, place, len))?;
-                Outside::Record(disk()?.map(record, &moves::head(slot, *at)).map_err(|e| Error::disk(*id, e))?)
+                Outside::Record(disk()?.map(record, &head).map_err(|e| Error::disk(*id, e))?)
             }
             Some(Place::File(number)) => {
-                let mapping = disk()?.fallback_map(number, moves::payload(slot), false);
+                let mapping = disk()?.fallback_map(number, whole, false);
                 Outside::File(mapping.map_err(|e| Error::disk(*id, e))?)
             }
             place => {
-                let offset = place.and_then(Place::offset);
-                let data = offset.and_then(|offset| inner.arena.sealed(offset, moves::payload(slot)));
+                let offset = place.filter(|place| whole <= place.bytes()).and_then(Place::offset);
+                let data = offset.and_then(|offset| inner.arena.sealed(offset, whole));
                 let data = data.ok_or_else(|| misplaced(*id, place, len))?;
                 return Ok(ObjectView { unit, data, len, meta_len, outside: None });
             }
@@ -203,7 +211,7 @@ impl ObjectView {
     /// Makes a counted object writable in place, under a new id, if nothing but this view holds it; else gives it back.
     pub(crate) fn thaw(mut self) -> Result<Result<ObjectBuffer>, ObjectView> {
         let last = self.unit.clones.get_mut().map(Arc::get_mut);
-        if matches!(last, Some(None)) || self.outside.is_some() || self.unit.inner.is_foreign() {
+        if matches!(last, Some(None)) || self.outside.is_some() || self.unit.inner.writable().is_err() {
             return Err(self);
         }
         let Some(thawed) = thaw::thaw(&self.unit.inner, self.unit.at) else { return Err(self) };
@@ -320,6 +328,11 @@ impl ObjectHold {
                     Adopted::Sealed(state) => state,
                     _ => inner.slot(*at).state(),
                 };
+                if state.is_sealed() && state.state() != slot::SEALED {
+                    // Only a reader comes here, whom nobody helped (readers.rs): it may be moved under the view.
+                    inner.actor().drop_unit(at.index, VIEW);
+                    return Err(ErrorKind::Timeout { id: *id, after: timeout.unwrap_or_default() }.into());
+                }
                 ObjectView::of(inner.clone(), *at, *id, state)
             }
             Some(_) => Err(ErrorKind::NotFound(*id).into()),
@@ -380,14 +393,17 @@ impl ObjectBuffer {
     pub(crate) fn of(inner: &Arc<Inner>, at: SlotRef, id: ObjectId, state: State) -> Result<ObjectBuffer> {
         let draft = Draft { inner: inner.clone(), at, id, armed: true };
         let slot = inner.slot(at);
-        let len = slot.len();
+        let head = moves::head(slot, at);
+        let len = head.len as usize;
+        let whole = head.payload().and_then(|whole| usize::try_from(whole).ok()).unwrap_or(usize::MAX);
         let place = slot.place(state);
         if let (Some(Place::File(number)), Some(disk)) = (place, inner.looks.disk()) {
-            let mapping = disk.fallback_map(number, moves::payload(slot), true).map_err(|e| Error::disk(id, e))?;
+            let mapping = disk.fallback_map(number, whole, true).map_err(|e| Error::disk(id, e))?;
             let data = mapping.as_mut_ptr().ok_or_else(|| misplaced(id, place, len))?;
             return Ok(ObjectBuffer { draft, data, len, _file: Some(mapping) });
         }
-        let data = place.and_then(Place::offset).and_then(|offset| inner.arena.writable(offset, len));
+        let offset = place.filter(|place| whole <= place.bytes()).and_then(Place::offset);
+        let data = offset.and_then(|offset| inner.arena.writable(offset, len));
         let data = data.ok_or_else(|| misplaced(id, place, len))?;
         Ok(ObjectBuffer { draft, data, len, _file: None })
     }

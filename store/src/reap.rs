@@ -64,6 +64,19 @@ pub(crate) fn reap(actor: &Actor<'_>, dead: ClientKey) -> bool {
     let reaping = client::word(dead.generation, client::REAPING);
     // It fails if somebody has begun, or is through, already.
     let _ = record.compare_exchange(alive, reaping, Ordering::SeqCst, Ordering::SeqCst);
+    reap_begun(actor)
+}
+
+/// Goes on with what was left to a reaper that has freed its own record and can do no more.
+pub(crate) fn go_on(actor: &Actor<'_>) {
+    if actor.shared.ctl.u32(H_LEFT_REAP).load(Ordering::SeqCst) != 0 {
+        reap_begun(actor);
+    }
+}
+
+/// Takes the lock and undoes what all those left whose reaping has begun; false if that is left to another reaper.
+fn reap_begun(actor: &Actor<'_>) -> bool {
+    let shared = actor.shared;
     let left = shared.ctl.u32(H_LEFT_REAP);
     loop {
         let deadline = Instant::now() + PATIENCE;
@@ -74,12 +87,18 @@ pub(crate) fn reap(actor: &Actor<'_>, dead: ClientKey) -> bool {
             lock::try_acquire(shared, Lock::Reap, actor.me)
         });
         let Some(one_at_a_time) = one_at_a_time else { return false };
+        // Another reaper may have freed the record of this client, which detaches, before the lock came free: nothing
+        // may be done any more in the name of a place that is somebody else's.
+        if !client::is_recorded(shared, actor.me) {
+            return true;
+        }
         left.store(0, Ordering::SeqCst);
         reap_all(actor);
         drop(one_at_a_time);
         // SYNC left: see above.
         fence(Ordering::SeqCst);
-        if left.load(Ordering::SeqCst) == 0 {
+        // A client that has just ended itself can do no more: the server hears of its end and goes on (`go_on`).
+        if left.load(Ordering::SeqCst) == 0 || !client::is_recorded(shared, actor.me) {
             return true;
         }
     }
@@ -256,5 +275,54 @@ mod tests {
         assert!(!store.exists(id), "a creation of the dead is left");
         assert_eq!(store.stats().used_bytes, 0);
         std::mem::forget((dead, reaper));
+    }
+
+    #[test]
+    fn nobody_goes_on_in_a_name_that_is_free() {
+        let store = Store::create(StoreOptions::new(1 << 20)).unwrap();
+        let attach = || Store::attach(store.address()).unwrap();
+        let (dead, leaving) = (attach(), attach());
+        let shared = &store.inner().shared;
+        let record = |key: client::ClientKey| shared.ctl.u64(shared.layout.client(key.index.into()));
+        let state = |key| client::state(record(key).load(Ordering::SeqCst));
+        let reaping = lock::acquire(shared, Lock::Reap, store.client());
+        let left = leaving.client();
+        std::thread::scope(|scope| {
+            scope.spawn(move || drop(leaving));
+            while state(left) == client::ALIVE {
+                std::thread::yield_now();
+            }
+            super::reap_all(&store.inner().actor());
+            assert_eq!(state(left), client::FREE);
+            record(dead.client()).store(client::word(dead.client().generation, client::REAPING), Ordering::SeqCst);
+            drop(reaping);
+        });
+        assert_eq!(state(dead.client()), client::REAPING, "a client that is gone has reaped another one");
+        store.reap(dead.client());
+        assert_eq!(state(dead.client()), client::FREE);
+        store.check().unwrap();
+        std::mem::forget(dead);
+    }
+
+    #[test]
+    fn the_id_of_a_dead_creation_is_free_while_another_reaper_is_stopped() {
+        let store = Store::create(StoreOptions::new(1 << 20)).unwrap();
+        let attach = || Store::attach(store.address()).unwrap();
+        let (dead, stopped) = (attach(), attach());
+        let id = ObjectId::random();
+        std::mem::forget(dead.create_object(id, 100_000).unwrap());
+        let shared = &store.inner().shared;
+        let record = shared.layout.client(dead.client().index.into());
+        shared.ctl.u64(record + C_START).store(1, Ordering::Relaxed);
+        let reaping = lock::acquire(shared, Lock::Reap, stopped.client());
+        let view = store.put(id, &[2; 100]).unwrap();
+        drop(reaping);
+        store.reap(dead.client());
+        store.check().unwrap();
+        assert_eq!((&view[..], store.stats().objects), (&[2; 100][..], 1));
+        drop(view);
+        store.delete(id).unwrap();
+        assert_eq!(store.stats().used_bytes, 0);
+        std::mem::forget(dead);
     }
 }

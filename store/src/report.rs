@@ -144,15 +144,20 @@ pub(crate) fn stats(inner: &Inner) -> StoreStats {
         match slot.place(state).filter(|_| state.is_object()) {
             Some(Place::Record(_)) => {
                 stats.spilled_objects += 1;
-                stats.spilled_bytes += moves::payload(slot) as u64;
+                stats.spilled_bytes = stats.spilled_bytes.saturating_add(moves::payload(slot) as u64);
             }
-            Some(Place::File(_)) => stats.fallback_bytes += moves::payload(slot) as u64,
+            Some(Place::File(_)) => {
+                stats.fallback_bytes = stats.fallback_bytes.saturating_add(moves::payload(slot) as u64)
+            }
             _ => {}
         }
     }
     // Nobody knows how long who has the allocator is stopped; what others keep is not one piece meanwhile.
     let soon = Instant::now() + PATIENCE;
-    let largest = Alloc::lock_until(shared, inner.me, soon).map_or(0, |mut alloc| alloc.largest_free() as u64);
+    let largest = match inner.is_reader() {
+        true => alloc::longest_gap(shared),
+        false => Alloc::lock_until(shared, inner.me, soon).map_or(0, |mut alloc| alloc.largest_free() as u64),
+    };
     // What is in the scratch for a moment (compact.rs) may come on top.
     let used = alloc::used_bytes(shared).min(shared.layout.capacity as u64);
     let capacity = shared.layout.capacity as u64;

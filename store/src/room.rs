@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Both need the lock of moves. If another process has it, whoever asked goes to sleep like anybody
-//! who waits for memory: the lock's owner wakes them all when it is done.
+//! who waits for memory: the lock's owner wakes them all if it has moved something, and if it has not
+//! they try again soon (search.rs).
 
 use crate::alloc;
 use crate::compact::compact;
@@ -22,8 +23,10 @@ use crate::slot::{self, Slot, SlotRef};
 pub(crate) enum Room {
     /// There may be room now.
     Made,
-    /// Nothing more can be done, or another process is at it.
+    /// Nothing more can be done.
     No,
+    /// Another process is at it, and wakes nobody if it brings nothing.
+    Busy,
     /// The disk was the obstacle.
     Disk(DiskError),
 }
@@ -33,7 +36,7 @@ const AHEAD: usize = 64;
 
 /// Tries to make a free run of `bytes`.
 pub(crate) fn make(actor: Actor<'_>, bytes: usize, spills: bool) -> Room {
-    let Some(mover) = Mover::try_lock(actor) else { return Room::No };
+    let Some(mover) = Mover::try_lock(actor) else { return Room::Busy };
     let pages = bytes.div_ceil(PAGE);
     if enough_in_pieces(actor, bytes) && compact(&mover, actor, pages) {
         return Room::Made;

@@ -25,6 +25,7 @@ use crate::layout::H_LEFT_FREE;
 use crate::magazine;
 use crate::outlet;
 use crate::queue::{self, Barred, Request, Wants};
+use crate::readers;
 use crate::room::{self, Room};
 use crate::sync::Ordering;
 use crate::sys::clock;
@@ -218,6 +219,7 @@ impl<'a> Search<'a> {
         match room {
             Room::Made => return true,
             Room::No => {}
+            Room::Busy => self.missed = true,
             Room::Disk(error) => self.disk = Some(error),
         }
         self.no_room_until = ended.saturating_add(spent.saturating_mul(10).max(ROOM_PAUSE.as_nanos() as u64));
@@ -267,6 +269,7 @@ impl<'a> Search<'a> {
     /// Does once a second what the wakes of others should have made needless.
     fn look_harder(&mut self, last: Obstacle) {
         self.collect = true;
+        readers::settle_all(&self.inner.actor());
         if let Obstacle::Barred(barred) = last {
             queue::forget_if_dead(&self.inner.shared, barred.by);
         }

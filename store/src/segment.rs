@@ -6,7 +6,8 @@
 //!
 //! Named segments are files of shared memory, `<name>.ctl` and `<name>`. A file system of that kind may
 //! be small (64 MB in many containers), so whatever of `ctl` can be touched is committed first:
-//! the tables at creation, a client's hold words before it is let in, a ring before it is opened.
+//! the tables at creation, a client's hold words or a reader's area before it is let in, a ring before it is
+//! opened.
 //! Names go when the server ends in good order. If it was killed, its last client that ends in good
 //! order removes them, and the next creation of the name otherwise.
 
@@ -20,6 +21,7 @@ use crate::error::{Error, Result};
 use crate::id::ObjectId;
 use crate::layout::{H_NAME, Layout, RING_BYTES, RING_HEADER_BYTES};
 use crate::options::Segment;
+use crate::readers;
 use crate::shared::Shared;
 use crate::sync::Ordering;
 use crate::sys::memory;
@@ -76,16 +78,21 @@ pub(crate) fn create(segment: &Segment, layout: &Layout, address: u64, uuid: Obj
     }
 }
 
-/// Commits what every process touches: all of `ctl` but hold words and rings.
+/// Commits what every process touches: all of `ctl` but hold words, rings and areas of readers.
 fn commit_tables(ctl: &File, layout: &Layout) -> io::Result<()> {
     memory::commit(ctl, 0, layout.holds_at)?;
     memory::commit(ctl, layout.alloc_at, layout.rings_at - layout.alloc_at)?;
-    memory::commit(ctl, layout.queue_at, layout.len - layout.queue_at)
+    memory::commit(ctl, layout.queue_at, layout.readers_at - layout.queue_at)
 }
 
 /// Commits the hold words of the client at `index`, before it is one.
 pub(crate) fn commit_holds(shared: &Shared, index: u16) -> io::Result<()> {
     commit(shared, shared.layout.hold(index.into(), 0), shared.layout.slots * 8)
+}
+
+/// Commits the area of the read-only client at `index`, before it is one.
+pub(crate) fn commit_reader(shared: &Shared, index: u16) -> io::Result<()> {
+    commit(shared, shared.layout.reader(index.into()), readers::AREA)
 }
 
 /// Commits a ring before it is opened.

@@ -39,10 +39,11 @@ use crate::error::{Error, Result};
 use crate::handshake::{self, Answer, Hello};
 use crate::holds::{Actor, Looks};
 use crate::origin::{self, Origin};
+use crate::readers;
 use crate::reap;
 use crate::segment;
 use crate::shared::Shared;
-use crate::sys::{process, socket};
+use crate::sys::{memory, process, socket};
 use crate::trim::Idle;
 
 /// Tokens of what is watched besides guests.
@@ -206,6 +207,10 @@ impl Guests {
                 reap::reap_at(self.actor(), index);
                 continue;
             };
+            if readers::give_up(&self.host.shared, index) {
+                reap::reap(&self.actor(), key);
+                continue;
+            }
             let (pid, start) = client::process(&self.host.shared, index);
             match process::watch(pid) {
                 Ok(pidfd) if process::is_alive(pid, start) => {
@@ -218,6 +223,7 @@ impl Guests {
                 _ => drop(reap::reap_at(self.actor(), index)),
             }
         }
+        readers::settle_all(&self.actor());
     }
 
     fn actor(&self) -> Actor<'_> {
@@ -308,16 +314,28 @@ impl Guests {
                 }
             }
             Some(Guest::Client { stream, key }) => {
+                let (shared, index) = (&self.host.shared, usize::from(key.index));
+                // Somebody else may have its place by now.
+                let reads = client::is_attached(shared, key) && readers::is_reader(shared, index);
                 if (&stream).read(&mut [0; 64]).is_ok_and(|said| said > 0) {
                     self.guests.insert(token, Guest::Client { stream, key });
+                    if reads {
+                        readers::settle(&self.actor(), index);
+                    }
                     return self.poked();
                 }
                 self.unwatch(stream.as_fd());
+                if reads && readers::give_up(shared, index) {
+                    reap::reap(&self.actor(), key);
+                    // It waits for the end of the connection.
+                    let _ = stream.shutdown(Shutdown::Both);
+                }
                 // Whoever detaches has given its record up before; a connection that just breaks says nothing about
                 // the process, which may have died while it was detaching. One that had not joined gives up.
                 if client::cancel(&self.host.shared, key) || !client::is_recorded(&self.host.shared, key) {
                     self.forget(key);
                 }
+                reap::go_on(&self.actor());
             }
             Some(Guest::Process { pidfd, key }) => {
                 self.unwatch(pidfd.as_fd());
@@ -334,7 +352,8 @@ impl Guests {
     /// Answers a connection that has said what it wants; one that makes no sense ends.
     fn greet(&mut self, token: u64, stream: UnixStream, hello: Option<Hello>) {
         let client = match hello {
-            Some(Hello::Join) => self.admit(&stream),
+            Some(Hello::Join) => self.admit(&stream, false),
+            Some(Hello::Read) => self.admit(&stream, true),
             Some(Hello::Rejoin { uuid, client }) => self.knows(&stream, uuid, client).then_some(client),
             None => None,
         };
@@ -354,7 +373,7 @@ impl Guests {
     }
 
     /// Makes a client of a connection's process, and tells it so.
-    fn admit(&mut self, stream: &UnixStream) -> Option<ClientKey> {
+    fn admit(&mut self, stream: &UnixStream, reads: bool) -> Option<ClientKey> {
         let shared = self.host.shared.clone();
         let peer = socket::peer(stream).ok()?;
         // The descriptor is opened before the start time is read: if the pid was reused in between,
@@ -365,7 +384,11 @@ impl Guests {
             let _ = answer(Answer::Full(self.host.origin.clients as u64));
             return None;
         };
-        if let Err(error) = segment::commit_holds(&shared, key.index) {
+        let committed = match reads {
+            true => segment::commit_reader(&shared, key.index),
+            false => segment::commit_holds(&shared, key.index),
+        };
+        if let Err(error) = committed {
             tracing::warn!(%error, pid = peer.pid, "no memory for the tables of one more client");
             client::cancel(&shared, key);
             let _ = answer(Answer::NoMemory);
@@ -377,17 +400,28 @@ impl Guests {
             capacity: shared.layout.capacity as u64,
             patience: self.host.origin.patience,
         };
+        if reads {
+            // It could not do that itself.
+            readers::enrol(&shared, key);
+            client::confirm(&shared, key);
+        }
         let token = self.token();
         let watched = self.watch(pidfd.as_fd(), token);
         let sent = watched.and_then(|()| {
-            let ctl = shared.ctl.file().ok_or(io::ErrorKind::NotFound)?;
-            let files = [ctl.as_fd(), self.host.arena.file().as_fd()];
-            socket::send_with_fds(stream, &welcome.to_bytes(), &files)
+            let (ctl, arena) = (shared.ctl.file().ok_or(io::ErrorKind::NotFound)?, self.host.arena.file());
+            if reads {
+                let (ctl_to_read, arena) = (memory::reopen_to_read(ctl)?, memory::reopen_to_read(arena)?);
+                let files = [ctl_to_read.as_fd(), arena.as_fd(), ctl.as_fd()];
+                return socket::send_with_fds(stream, &welcome.to_bytes(), &files);
+            }
+            socket::send_with_fds(stream, &welcome.to_bytes(), &[ctl.as_fd(), arena.as_fd()])
         });
         if let Err(error) = sent {
             tracing::debug!(%error, pid = peer.pid, "could not let a process in");
             self.unwatch(pidfd.as_fd());
-            client::cancel(&shared, key);
+            if !client::cancel(&shared, key) {
+                reap::reap(&self.actor(), key);
+            }
             return None;
         }
         self.guests.insert(token, Guest::Process { pidfd, key });

@@ -2,6 +2,7 @@
 
 use crate::ctl::Ctl;
 use crate::layout::{H_UUID, Layout};
+use crate::readers::Reader;
 use crate::sync::Ordering;
 use crate::trim::Poke;
 
@@ -12,11 +13,13 @@ pub(crate) struct Shared {
     pub(crate) layout: Layout,
     /// How this process tells the server that there may be memory to give back.
     pub(crate) poke: Poke,
+    /// What makes this process's client one that only reads (readers.rs).
+    pub(crate) reader: Option<Reader>,
 }
 
 impl Shared {
     pub(crate) fn new(ctl: Ctl, layout: Layout) -> Shared {
-        Shared { ctl, layout, poke: Poke::default() }
+        Shared { ctl, layout, poke: Poke::default(), reader: None }
     }
 
     /// Returns the store's own name, which no other store has.

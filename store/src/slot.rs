@@ -165,6 +165,12 @@ impl<'a> Slot<'a> {
         self.shared.ctl.u32(self.at + field)
     }
 
+    /// Has the slot's two lines on their way to the cache.
+    pub(crate) fn prefetch(&self) {
+        self.shared.ctl.prefetch(self.at);
+        self.shared.ctl.prefetch(self.at + 64);
+    }
+
     /// Loads the state; what was published with it is visible (SYNC state).
     #[inline]
     pub(crate) fn state(&self) -> State {

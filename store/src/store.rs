@@ -21,7 +21,7 @@ use crate::outlet;
 use crate::reap;
 use crate::report::{self, ObjectInfo, StoreStats};
 use crate::ring::{Mailbox, RingError, RingSender};
-use crate::slot;
+use crate::slot::{self, SlotRef, State};
 use crate::sync::Ordering;
 use crate::sys::futex;
 use crate::waits::{self, On};
@@ -91,6 +91,38 @@ impl Store {
     /// [`is_store_full`](Error::is_store_full) if all places for clients are taken.
     pub fn attach(address: impl AsRef<str>) -> Result<Store> {
         Ok(Store { inner: attach::attach(address.as_ref())? })
+    }
+
+    /// Joins the store at an address as a client that can only read.
+    ///
+    /// It can [`get`](Self::get), [`get_many`](Self::get_many), [`wait`](Self::wait), [`contains`](Self::contains),
+    /// [`list`](Self::list), [`info`](Self::info), [`stats`](Self::stats) and [`check`](Self::check), and take holds of what
+    /// it views; all else is [`is_read_only`](Error::is_read_only) or does nothing. Its process has the store
+    /// mapped for reading, but for 640 KiB of its own, in which it says what it views and waits for.
+    ///
+    /// [`check`](Self::check) leaves out what can be seen only under a lock. With eviction, reading an object does
+    /// not make it a recently used one.
+    ///
+    /// # Errors
+    ///
+    /// As [`attach`](Self::attach).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use mobula_store::{ObjectId, Store, StoreOptions};
+    /// # fn main() -> mobula_store::Result<()> {
+    /// let store = Store::create(StoreOptions::new(1 << 20))?;
+    /// let id = ObjectId::random();
+    /// store.put(id, b"seen")?;
+    /// let reader = Store::attach_read_only(store.address())?;
+    /// assert_eq!(&reader.get(id, None)?[..], b"seen");
+    /// assert!(reader.delete(id).unwrap_err().is_read_only());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn attach_read_only(address: impl AsRef<str>) -> Result<Store> {
+        Ok(Store { inner: attach::attach_read_only(address.as_ref())? })
     }
 
     /// Says whether [`create`](Self::create) took over a store that was there before.
@@ -179,7 +211,7 @@ impl Store {
 
     #[inline]
     fn try_get(&self, id: ObjectId) -> Option<Result<ObjectView>> {
-        let (at, state) = index::find(&self.inner.shared, id)?;
+        let (at, state) = self.find_to_hold(id)?;
         if !state.is_sealed() {
             return None;
         }
@@ -187,6 +219,14 @@ impl Store {
             Adopted::Sealed(state) => Some(ObjectView::of(self.inner.clone(), at, id, state)),
             _ => None,
         }
+    }
+
+    /// Finds an object whose hold word is needed next.
+    #[inline]
+    fn find_to_hold(&self, id: ObjectId) -> Option<(SlotRef, State)> {
+        let shared = &*self.inner.shared;
+        let own = usize::from(self.inner.me.index);
+        index::find_with(shared, id, |slot| shared.ctl.prefetch(shared.layout.hold(own, slot)))
     }
 
     #[cold]
@@ -278,10 +318,9 @@ impl Store {
     ///
     /// As the table says.
     pub fn delete(&self, id: ObjectId) -> Result<Deleted> {
-        self.inner.usable()?;
+        self.inner.writable()?;
         loop {
-            let (at, state) =
-                index::find(&self.inner.shared, id).ok_or_else(|| Error::from(ErrorKind::NotFound(id)))?;
+            let (at, state) = self.find_to_hold(id).ok_or_else(|| Error::from(ErrorKind::NotFound(id)))?;
             let slot = self.inner.slot(at);
             match state.state() {
                 slot::CREATING => {
@@ -311,7 +350,7 @@ impl Store {
     ///
     /// [`is_out_of_disk`](Error::is_out_of_disk) if nothing could be freed because of the disk.
     pub fn evict(&self, bytes: u64) -> Result<u64> {
-        self.inner.usable()?;
+        self.inner.writable()?;
         if bytes == 0 {
             return Ok(0);
         }
@@ -335,7 +374,7 @@ impl Store {
     ///
     /// [`is_not_found`](Error::is_not_found).
     pub fn hold(&self, id: ObjectId) -> Result<ObjectHold> {
-        self.inner.usable()?;
+        self.inner.writable()?;
         let found = index::find(&self.inner.shared, id);
         match found.map(|(at, _)| (at, self.inner.actor().adopt(at, HOLD, true))) {
             Some((at, Adopted::Sealed(_) | Adopted::Creating)) => Ok(ObjectHold::of(&self.inner, at, id)),
@@ -376,7 +415,7 @@ impl Store {
     /// [`is_corrupt`](Error::is_corrupt), listing all that is broken.
     pub fn check(&self) -> Result<CheckReport> {
         self.inner.usable()?;
-        check::check(&self.inner)
+        check::check(self.inner.actor())
     }
 }
 
@@ -387,7 +426,6 @@ impl Store {
     }
 }
 
-#[cfg(test)]
 impl Store {
     /// Returns the client behind the handle.
     pub(crate) fn inner(&self) -> &Inner {
@@ -402,7 +440,9 @@ impl Store {
     /// The server of the store does it by itself; this is for those who know of a death first and
     /// want it done before they go on. What the client sent and others have not received stays.
     pub fn reap(&self, client: ClientKey) {
-        reap::reap_if_dead(self.inner.actor(), client);
+        if self.inner.writable().is_ok() {
+            reap::reap_if_dead(self.inner.actor(), client);
+        }
     }
 
     /// Says whether `client` is attached and its death has not been noticed.
@@ -428,7 +468,9 @@ impl Store {
 
     /// Wakes everybody in [`wait_reclaim`](Self::wait_reclaim), as if an object had ended.
     pub fn wake_reclaim_waiters(&self) {
-        self.inner.actor().notify();
+        if self.inner.writable().is_ok() {
+            self.inner.actor().notify();
+        }
     }
 
     /// Opens the ring from this client to another.
@@ -436,15 +478,18 @@ impl Store {
     /// # Errors
     ///
     /// [`RingError::PeerGone`], [`RingError::AlreadyOpen`] while this client has one to that peer, or
-    /// [`RingError::Exhausted`].
+    /// [`RingError::Exhausted`]; [`RingError::ReadOnly`].
     pub fn open_ring(&self, to: ClientKey) -> Result<RingSender, RingError> {
+        if self.inner.is_reader() {
+            return Err(RingError::ReadOnly);
+        }
         let _one_at_a_time = self.inner.opening.lock().unwrap_or_else(PoisonError::into_inner);
         RingSender::open(self.inner.clone(), to)
     }
 
-    /// Takes the receiving side of all rings towards this client; `None` while somebody has it.
+    /// Takes the receiving side of all rings towards this client; `None` while somebody has it, and for a read-only client.
     pub fn mailbox(&self) -> Option<Mailbox> {
-        let free = !self.inner.mailbox_taken.swap(true, Ordering::AcqRel);
+        let free = !self.inner.is_reader() && !self.inner.mailbox_taken.swap(true, Ordering::AcqRel);
         free.then(|| Mailbox::new(self.inner.clone()))
     }
 

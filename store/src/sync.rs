@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   lock, slot, holds, waits, ring, bell ...      protocols, written once
-//!        |  AtomicU32, AtomicU64, fence, heavy_fence, Mutex
+//!        |  AtomicU32, AtomicU64, fence, Mutex
 //!        v
 //!   +-------------------+---------------------------+--------------------------+
 //!   | words.rs          | + crash.rs (crash-points) | model.rs (cfg loom)      |
@@ -37,13 +37,3 @@ pub(crate) use {
     std::sync::{Mutex, atomic::fence},
     words::{AtomicU32, AtomicU64},
 };
-
-/// Orders all that this thread did before against all that it does afterwards, in the one order of
-/// all such fences: the expensive half of every handshake "I change mine, then look at yours".
-///
-/// On x86-64 this is one locked instruction on the own stack, not `mfence`: the compiler chooses so.
-#[allow(dead_code, reason = "for those who want the name")]
-#[inline(always)]
-pub(crate) fn heavy_fence() {
-    fence(Ordering::SeqCst);
-}

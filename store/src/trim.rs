@@ -59,6 +59,9 @@ const PAUSE: Duration = Duration::from_micros(50);
 pub(crate) const A_TRIM: usize = 40;
 pub(crate) const A_PEAK: usize = 48;
 
+/// How long the server waits for the allocator: whoever has it may be stopped, and joiners and the dead wait for the server.
+const PATIENCE: Duration = Duration::from_millis(20);
+
 const QUIET: u64 = 0;
 const ASKED: u64 = 1;
 const HEARD: u64 = 2;
@@ -99,9 +102,13 @@ fn ask(shared: &Shared) {
     // SYNC trim: the memory was given back under the allocator's lock, under which the server goes QUIET: either it
     // sees that memory, or this finds the word QUIET.
     match state.compare_exchange(QUIET, ASKED, Ordering::AcqRel, Ordering::Acquire) {
-        Ok(_) => poke.send(),
+        Ok(_) => {
+            poke.send();
+        }
         // Whoever asked may have died before it poked; once a process is enough.
-        Err(ASKED) if !poke.repeated.swap(true, Ordering::Relaxed) => poke.send(),
+        Err(ASKED) if !poke.repeated.swap(true, Ordering::Relaxed) => {
+            poke.send();
+        }
         Err(ASKED) => {}
         Err(_) => poke.repeated.store(false, Ordering::Relaxed),
     }
@@ -138,17 +145,19 @@ impl Poke {
         self.to.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Wakes the server. If it is gone, or has more pokes waiting than it can read, there is no need to.
-    fn send(&self) {
+    /// Wakes the server; false if it is gone. If it has more pokes waiting than it can read, there is no need to.
+    pub(crate) fn send(&self) -> bool {
         match &*self.bell() {
             Some(Bell::Event(event)) => {
                 let _ = rustix::io::write(&**event, &[1; 8]);
+                true
             }
             Some(Bell::Connection(connection)) => {
                 let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-                let _ = rustix::net::send(connection, &[POKE], flags);
+                let sent = rustix::net::send(connection, &[POKE], flags);
+                matches!(sent, Ok(_) | Err(rustix::io::Errno::AGAIN))
             }
-            None => {}
+            None => false,
         }
     }
 }
@@ -177,13 +186,21 @@ struct Work {
     was_idle: bool,
 }
 
+fn lock(shared: &Shared, me: ClientKey) -> Option<Alloc<'_>> {
+    Alloc::lock_until(shared, me, Instant::now() + PATIENCE)
+}
+
 impl Idle {
     /// Hears a poke, or anything that a poke may have been lost by: a death, the start of the server.
     pub(crate) fn poked(&mut self, shared: &Shared, arena: &Arena, me: ClientKey) {
         if self.next.is_some() {
             return word(shared, A_TRIM).store(HEARD, Ordering::Release);
         }
-        let _alloc = Alloc::lock(shared, me);
+        let Some(_alloc) = lock(shared, me) else {
+            word(shared, A_TRIM).store(HEARD, Ordering::Release);
+            self.next = Some(Instant::now() + WINDOW);
+            return;
+        };
         let committed = recount(shared, arena);
         if committed <= used(shared).saturating_add(floor(&shared.layout)) {
             // SYNC trim: see `ask`.
@@ -205,12 +222,19 @@ impl Idle {
         if self.next.is_none_or(|next| next > now) {
             return;
         }
-        let mut work = self.work.take().unwrap_or_else(|| Work::plan(shared, arena, me));
+        let Some(mut work) = self.work.take().or_else(|| Work::plan(shared, arena, me)) else {
+            self.next = Some(now + WINDOW);
+            return;
+        };
         let until = now + SLICE;
         while work.left > 0
             && let Some(chunk) = work.chunks.next()
         {
-            let gone = give_back(shared, arena, me, chunk);
+            let Some(gone) = give_back(shared, arena, me, chunk) else {
+                // Somebody is stopped with the lock.
+                self.next = Some(Instant::now() + WINDOW);
+                return;
+            };
             work.given += gone;
             work.left = work.left.saturating_sub(gone);
             if gone > 0 {
@@ -221,7 +245,10 @@ impl Idle {
                 return;
             }
         }
-        let _alloc = Alloc::lock(shared, me);
+        let Some(_alloc) = lock(shared, me) else {
+            self.next = Some(now + WINDOW);
+            return;
+        };
         let is_stuck = work.given == 0 && work.was_idle;
         if is_stuck || !is_too_much(shared) {
             // SYNC trim: see `ask`.
@@ -235,8 +262,8 @@ impl Idle {
 
 impl Work {
     /// Ends a window: says how much was idle in it, and which chunks are free.
-    fn plan(shared: &Shared, arena: &Arena, me: ClientKey) -> Work {
-        let mut alloc = Alloc::lock(shared, me);
+    fn plan(shared: &Shared, arena: &Arena, me: ClientKey) -> Option<Work> {
+        let mut alloc = lock(shared, me)?;
         let used = used(shared);
         let peak = (word(shared, A_PEAK).swap(used as u64, Ordering::Relaxed) as usize).max(used);
         let committed = recount(shared, arena);
@@ -254,7 +281,7 @@ impl Work {
             let middle = shared.layout.capacity / CHUNK / 2;
             free.sort_unstable_by_key(|chunk| chunk.abs_diff(middle));
         }
-        Work { chunks: free.into_iter(), left, given: 0, was_idle: peak == used }
+        Some(Work { chunks: free.into_iter(), left, given: 0, was_idle: peak == used })
     }
 }
 
@@ -272,25 +299,25 @@ fn whole_chunks(shared: &Shared, end: usize) -> usize {
     if end >= shared.layout.capacity { shared.layout.capacity.div_ceil(CHUNK) } else { end / CHUNK }
 }
 
-/// Gives a chunk back if it is (still) free; returns how much of it there was.
-fn give_back(shared: &Shared, arena: &Arena, me: ClientKey, chunk: usize) -> usize {
+/// Gives a chunk back if it is (still) free; returns how much of it there was, or nothing without the lock.
+fn give_back(shared: &Shared, arena: &Arena, me: ClientKey, chunk: usize) -> Option<usize> {
     let start = chunk * CHUNK;
     let len = CHUNK.min(shared.layout.capacity.saturating_sub(start));
-    let alloc = Alloc::lock(shared, me);
+    let alloc = lock(shared, me)?;
     // The lock is held over a system call that waits for nobody but others who give back or commit (ST-4).
     if len == 0 || !alloc.is_free(start / PAGE, len / PAGE) {
-        return 0;
+        return Some(0);
     }
     let was_committed = arena::is_committed(shared, chunk);
     let before = memory::committed(arena.file());
-    match arena.decommit_chunk(shared, chunk) {
+    Some(match arena.decommit_chunk(shared, chunk) {
         Ok(()) if was_committed => len,
         Ok(()) => before.saturating_sub(memory::committed(arena.file())) as usize,
         Err(error) => {
             tracing::warn!(%error, chunk, "could not give memory back");
             0
         }
-    }
+    })
 }
 
 #[cfg(test)]
@@ -351,6 +378,23 @@ mod tests {
                 idle.look(&self.shared, &self.arena, ME);
             }
         }
+    }
+
+    #[test]
+    fn the_server_does_not_wait_for_who_is_stopped_in_the_allocator() {
+        let bench = Bench::new();
+        let pid = std::process::id();
+        let start = crate::sys::process::start_time(pid).unwrap();
+        let [_, stopped] = [0, 1].map(|_| crate::client::take(&bench.shared, pid, start, 2).unwrap());
+        let guard = Alloc::lock(&bench.shared, stopped);
+        let mut idle = Idle::default();
+        idle.poked(&bench.shared, &bench.arena, ME);
+        assert!(bench.state() == HEARD && idle.next_look().is_some());
+        bench.look(&mut idle);
+        assert_eq!(bench.state(), HEARD);
+        drop(guard);
+        bench.look(&mut idle);
+        assert_eq!((idle.next_look(), bench.state()), (None, QUIET));
     }
 
     #[test]

@@ -16,12 +16,14 @@
 //! depends on a process that died).
 //!
 //! Who waits for several ids at once sleeps on one more word of the same form, *any-seal*, which
-//! every seal looks at too.
+//! every seal looks at too. Read-only clients wait at words of their own, which everybody who wakes
+//! looks at while there are such clients (readers.rs).
 
 use std::time::{Duration, Instant};
 
 use crate::id::ObjectId;
 use crate::layout::{H_ANY_SEAL, WAIT_WORDS};
+use crate::readers;
 use crate::shared::Shared;
 use crate::sync::{AtomicU32, Ordering, fence};
 use crate::sys::futex;
@@ -43,10 +45,20 @@ pub(crate) enum On {
 
 fn word(shared: &Shared, on: On) -> &AtomicU32 {
     match on {
-        On::Object(id) => shared.ctl.u32(shared.layout.wait(id.hash() as usize >> 16)),
+        On::Object(id) => shared.ctl.u32(shared.layout.wait(place(id))),
         On::Any => shared.ctl.u32(H_ANY_SEAL),
         On::Space => shared.ctl.u32(crate::layout::H_SPACE),
     }
+}
+
+fn place(id: ObjectId) -> usize {
+    id.hash() as usize >> 16
+}
+
+/// Returns the word of a read-only client, which never waits for space.
+fn word_of(shared: &Shared, reader: usize, on: On) -> &AtomicU32 {
+    let n = if let On::Object(id) = on { Some(place(id)) } else { None };
+    readers::wait_word(shared, reader, n)
 }
 
 /// Sleeps until `ready` gives a value or the deadline passes (`None` waits for ever).
@@ -58,7 +70,10 @@ pub(crate) fn wait<R>(
     deadline: Option<Instant>,
     mut ready: impl FnMut() -> Option<R>,
 ) -> Option<R> {
-    let word = word(shared, on);
+    let word = match &shared.reader {
+        Some(me) => word_of(shared, me.index.into(), on),
+        None => word(shared, on),
+    };
     loop {
         let now = word.load(Ordering::Acquire);
         if let Some(found) = ready() {
@@ -103,9 +118,17 @@ pub(crate) fn sealed(shared: &Shared, ids: impl IntoIterator<Item = ObjectId>) {
 
 #[inline]
 fn wake_fenced(shared: &Shared, on: On) {
-    let word = word(shared, on);
-    let now = word.load(Ordering::Relaxed);
-    if now & WAITING != 0 {
+    wake_word(word(shared, on));
+    if !matches!(on, On::Space) {
+        for reader in readers::all(shared) {
+            wake_word(word_of(shared, reader, on));
+        }
+    }
+}
+
+#[inline]
+fn wake_word(word: &AtomicU32) {
+    if word.load(Ordering::Relaxed) & WAITING != 0 {
         wake_slow(word);
     }
 }
@@ -131,6 +154,9 @@ pub(crate) fn wake_everybody(shared: &Shared) {
     }
     bump(word(shared, On::Any));
     bump(word(shared, On::Space));
+    for reader in readers::all(shared) {
+        readers::wait_words(shared, reader).for_each(bump);
+    }
 }
 
 fn bump(word: &AtomicU32) {

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::FileTypeExt;
 
-use mobula_store::Store;
+use mobula_store::{CheckReport, Store};
 use serde::Serialize;
 
 use crate::args::FsckArgs;
@@ -21,8 +21,8 @@ struct Verdict {
 }
 
 pub(crate) fn run(args: &FsckArgs, out: &mut Output) -> Result<(), Failure> {
-    refuse_files(&args.target)?;
-    let verdict = live(&args.target)?;
+    let file = std::fs::metadata(&args.target).is_ok_and(|meta| !meta.file_type().is_socket());
+    let verdict = if file { dumped(&args.target)? } else { live(&args.target)? };
     if args.json {
         out.json(&verdict)?;
     } else if verdict.clean {
@@ -34,9 +34,19 @@ pub(crate) fn run(args: &FsckArgs, out: &mut Output) -> Result<(), Failure> {
     if verdict.clean { Ok(()) } else { Err(Failure::Reported) }
 }
 
-/// Attaches and checks; this process is not counted.
+/// Attaches and checks.
 fn live(address: &str) -> Result<Verdict, Failure> {
-    match Store::attach(address)?.check() {
+    verdict(Store::attach(address)?.check())
+}
+
+/// Checks what `mobula store dump` wrote.
+fn dumped(path: &str) -> Result<Verdict, Failure> {
+    verdict(mobula_store::fsck(path))
+}
+
+/// The process that attached, to check or to dump, is not counted.
+fn verdict(checked: mobula_store::Result<CheckReport>) -> Result<Verdict, Failure> {
+    match checked {
         Ok(report) => Ok(Verdict {
             clean: true,
             objects: report.objects,
@@ -54,13 +64,4 @@ fn violations(error: &mobula_store::Error) -> Vec<String> {
     let text = error.to_string();
     let list = text.split_once("corrupt: ").map_or(text.as_str(), |(_, list)| list);
     list.split("; ").map(str::to_owned).collect()
-}
-
-fn refuse_files(target: &str) -> Result<(), Failure> {
-    match std::fs::metadata(target) {
-        Ok(meta) if !meta.file_type().is_socket() => {
-            Err(Failure::Other(format!("{target} is not the socket of a store; give the address that serve printed")))
-        }
-        _ => Ok(()),
-    }
 }

@@ -5,6 +5,8 @@ mod objects;
 mod serve;
 mod stats;
 
+use mobula_store::Store;
+
 use crate::args::StoreCommand;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -18,5 +20,6 @@ pub(crate) fn run(command: StoreCommand, out: &mut Output) -> Result<(), Failure
         StoreCommand::Get(args) => objects::get(&args, out),
         StoreCommand::Put(args) => objects::put(&args, out),
         StoreCommand::Delete(args) => objects::delete(&args, out),
+        StoreCommand::Dump(args) => Ok(Store::attach(&args.address)?.dump(&args.file)?),
     }
 }

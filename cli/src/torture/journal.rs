@@ -80,6 +80,8 @@ ops! {
     Attach "attach",
     Fork "fork",
     Array "array",
+    IntoMut "into_mut",
+    Lurk "lurk",
     Evict "evict",
 }
 

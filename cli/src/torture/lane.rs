@@ -6,7 +6,7 @@
 //! | `stream.rs` | short-lived objects that others wait for | that a wait ends |
 //! | `private.rs` | counted objects, alone and in trees, arrays | that they go with their last holder |
 //! | `shared.rs` | objects that everybody makes, holds, deletes | that they are whole |
-//! | `look.rs` | `wait`, `get_many`, `list`, `info`, `stats`, `check`, `evict` | its own objects among all |
+//! | `look.rs` | `wait`, `get_many`, `list`, `info`, `stats`, `check`, `evict` | its own objects among all; others' are whole |
 //! | `client.rs` | further clients, forked children | what they may and may not do |
 //!
 //! A step that sees something that must not be returns it as an error; the process then ends and the
@@ -120,6 +120,7 @@ impl<'a> Lane<'a> {
             953..960 => self.change_client(),
             960..962 => self.fork(),
             962..966 => self.evict(),
+            966..969 => self.lurk(),
             _ => self.let_go(),
         }
     }

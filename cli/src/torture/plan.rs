@@ -23,6 +23,10 @@ pub(crate) struct Plan {
     pub(crate) capacity: usize,
     /// Slots of the store; `None` for the default.
     pub(crate) max_objects: Option<usize>,
+    /// Clients of the store; `None` for the default.
+    pub(crate) max_clients: Option<usize>,
+    /// Bytes that are committed ahead.
+    pub(crate) prefault: usize,
     /// Worker processes at a time.
     pub(crate) workers: u16,
     /// Threads of each that work on one client.
@@ -39,6 +43,8 @@ pub(crate) struct Plan {
     pub(crate) spill_dir: Option<PathBuf>,
     /// Whether objects may lie in files.
     pub(crate) fallback: bool,
+    /// Whether the node dies, too, and its store is adopted.
+    pub(crate) restarts: bool,
     /// How long a creation waits at most.
     pub(crate) patience: Duration,
 }
@@ -66,9 +72,13 @@ impl Plan {
             shared_ids: random.within(4, 48),
             kept: random.within(4, 64),
             largest: capacity / random.within(6, 40) as usize,
-            evicts: random.one_in(4),
+            evicts: random.one_in(3),
             spill_dir: random.one_in(2).then(|| folder.join(format!("spill-{round}"))),
-            fallback: random.one_in(4),
+            fallback: random.one_in(3),
+            restarts: random.one_in(2),
+            // The node, the supervisor and all workers find a place, further clients not always.
+            max_clients: random.one_in(4).then(|| 2 + usize::from(workers) + random.index(all as usize)),
+            prefault: if random.one_in(6) { random.index(capacity) } else { 0 },
             patience: Duration::from_millis(random.within(20, 1000)),
         }
     }
@@ -78,7 +88,8 @@ impl Plan {
         let mut options = StoreOptions::new(self.capacity)
             .address(self.address.clone())
             .create_timeout(self.patience)
-            .fallback(self.fallback);
+            .fallback(self.fallback)
+            .prefault(self.prefault);
         if self.evicts {
             options = options.eviction(Eviction::LeastRecentlyUsed);
         }
@@ -90,6 +101,9 @@ impl Plan {
         }
         if let Some(objects) = self.max_objects {
             options = options.max_objects(objects);
+        }
+        if let Some(clients) = self.max_clients {
+            options = options.max_clients(clients);
         }
         options
     }

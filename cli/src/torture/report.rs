@@ -21,7 +21,10 @@ pub(crate) struct Report {
     pub(crate) worker_kills: u64,
     pub(crate) worker_stops: u64,
     pub(crate) worker_leaves: u64,
-    pub(crate) node_restarts: u64,
+    pub(crate) node_kills: u64,
+    pub(crate) node_stops: u64,
+    pub(crate) node_leaves: u64,
+    pub(crate) adoptions: u64,
     pub(crate) checks: u64,
     pub(crate) objects_verified: u64,
     pub(crate) bytes_verified: u64,
@@ -70,7 +73,13 @@ impl Report {
                 "workers",
                 format!("{} killed, {} stopped, {} left", self.worker_kills, self.worker_stops, self.worker_leaves),
             ),
-            ("node restarts", self.node_restarts.to_string()),
+            (
+                "nodes",
+                format!(
+                    "{} killed, {} stopped, {} left, {} adopted a store",
+                    self.node_kills, self.node_stops, self.node_leaves, self.adoptions
+                ),
+            ),
             ("checks", self.checks.to_string()),
             (
                 "verified",

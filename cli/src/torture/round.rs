@@ -83,6 +83,7 @@ impl<'a> Round<'a> {
                 38..42 => self.dismiss(stage)?,
                 42..65 => self.stop(stage),
                 65..75 => self.check(&stage.store)?,
+                75..79 if self.plan.restarts => self.restart_node(stage)?,
                 _ => self.look_at_orphan(&stage.store)?,
             }
         }
@@ -132,9 +133,53 @@ impl<'a> Round<'a> {
     fn stop(&mut self, stage: &mut Stage) {
         let nth = self.random.index(stage.workers.len());
         if let Some(worker) = stage.workers.get_mut(nth) {
-            worker.stop(Duration::from_millis(self.random.below(300)), &stage.pauses);
+            let most = if self.random.one_in(25) { 3000 } else { 300 };
+            worker.stop(Duration::from_millis(self.random.below(most)), &stage.pauses);
             self.report.worker_stops += 1;
         }
+        if self.random.one_in(8) {
+            stage.pauses.stop(stage.node.pidfd(), Duration::from_millis(self.random.below(200)));
+            self.report.node_stops += 1;
+        }
+    }
+
+    /// Ends the node, lets the others go on without it, and starts it again (T-6).
+    fn restart_node(&mut self, stage: &mut Stage) -> Result<(), String> {
+        if self.random.one_in(4) {
+            self.watchdog.now("ending the node");
+            stage.close()?;
+            self.report.node_leaves += 1;
+        } else {
+            self.watchdog.now("killing the node");
+            stage.kill_node()?;
+            self.report.node_kills += 1;
+        }
+        self.watchdog.now("attaching without a node");
+        match Store::attach(&self.plan.address) {
+            Err(error) if error.is_disconnected() => {}
+            other => return Err(format!("the node is dead and an attach answered {other:?}")),
+        }
+        for _ in 0..self.random.below(3) {
+            match self.random.below(4) {
+                0 => self.kill(stage, 1)?,
+                1 => self.stop(stage),
+                2 => std::thread::sleep(Duration::from_millis(self.random.below(100))),
+                _ => self.look_at_orphan(&stage.store)?,
+            }
+        }
+        if self.random.one_in(3) {
+            self.watchdog.now("killing a node that begins");
+            stage.start_doomed_node(Duration::from_micros(self.random.below(30_000)))?;
+            self.report.node_kills += 1;
+        }
+        self.watchdog.now("starting the node again");
+        stage.restart_node()?;
+        self.report.adoptions += 1;
+        self.check(&stage.store)?;
+        for (id, entry) in self.orphans.clone() {
+            self.verify(&stage.store, id, entry)?;
+        }
+        Ok(())
     }
 
     fn check(&mut self, store: &Store) -> Result<(), String> {

@@ -1,16 +1,17 @@
 //! What a round plays on: the node, the supervisor's own client, and the workers with their ledgers.
 
 use std::io::{BufRead, BufReader};
-use std::process::ExitStatus;
+use std::process::{ChildStdout, ExitStatus};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use mobula_store::Store;
+use rustix::process::Signal;
 
 use crate::torture::journal::Record;
 use crate::torture::ledger::Ledger;
-use crate::torture::node::READY;
+use crate::torture::node::{ADOPTED, CREATED};
 use crate::torture::pauses::Pauses;
 use crate::torture::plan::Plan;
 use crate::torture::process::{Part, Process, describe};
@@ -114,7 +115,7 @@ pub(crate) struct Stage {
 impl Stage {
     /// Starts the node and attaches to its store.
     pub(crate) fn open(plan: &Plan) -> Result<Stage, String> {
-        let node = start_node(plan)?;
+        let node = start_node(plan, CREATED)?;
         let store =
             Store::attach(&plan.address).map_err(|error| format!("the supervisor's attach answered: {error}"))?;
         let pauses = Pauses::start().map_err(|error| format!("could not start a thread: {error}"))?;
@@ -125,6 +126,26 @@ impl Stage {
     pub(crate) fn start_worker(&mut self, number: u16, incarnation: u32) -> Result<(), String> {
         let worker = Worker::start(&self.plan, number, incarnation)?;
         self.workers.push(worker);
+        Ok(())
+    }
+
+    /// Kills the node and waits until it has ended.
+    pub(crate) fn kill_node(&mut self) -> Result<(), String> {
+        self.node.signal(Signal::KILL);
+        self.node.wait(PATIENCE).map(drop).ok_or_else(|| format!("the killed node does not end within {PATIENCE:?}"))
+    }
+
+    /// Starts a node that is killed after `time`, whatever it has come to.
+    pub(crate) fn start_doomed_node(&mut self, time: Duration) -> Result<(), String> {
+        let (node, _out) = begin_node(&self.plan)?;
+        self.node = node;
+        std::thread::sleep(time);
+        self.kill_node()
+    }
+
+    /// Starts a node again, which must adopt the store.
+    pub(crate) fn restart_node(&mut self) -> Result<(), String> {
+        self.node = start_node(&self.plan, ADOPTED)?;
         Ok(())
     }
 
@@ -139,14 +160,19 @@ impl Stage {
     }
 }
 
-/// Starts a node and waits until others can attach.
-fn start_node(plan: &Plan) -> Result<Process, String> {
-    let (mut node, out) =
-        Process::start(Part::Node(plan.clone())).map_err(|error| format!("could not start the node: {error}"))?;
+/// Starts a node and does not wait until others can attach.
+fn begin_node(plan: &Plan) -> Result<(Process, ChildStdout), String> {
+    Process::start(Part::Node(plan.clone())).map_err(|error| format!("could not start the node: {error}"))
+}
+
+/// Starts a node and waits until others can attach; it must have made or adopted its store, as is `expected`.
+fn start_node(plan: &Plan, expected: &str) -> Result<Process, String> {
+    let (mut node, out) = begin_node(plan)?;
     let mut line = String::new();
     let _ = BufReader::new(out).read_line(&mut line);
-    if line.trim_end() == READY {
-        return Ok(node);
+    match line.trim_end() {
+        said if said == expected => Ok(node),
+        "" => Err(format!("the node ended before it was ready, with {:?}", node.wait(PATIENCE))),
+        said => Err(format!("the node says that its store is {said}, and it should be {expected}")),
     }
-    Err(format!("the node ended before it was ready, with {:?}; it said {line:?}", node.wait(PATIENCE)))
 }

@@ -13,7 +13,7 @@ use crate::torture::journal::{Journal, Op, Record, Tag};
 use crate::torture::lane::Lane;
 use crate::torture::plan::Plan;
 
-/// How long a worker tries to attach: the node may just be starting again.
+/// How long a worker tries to attach: the node may just be starting again, or have to let others go first.
 const ATTACH: Duration = Duration::from_secs(10);
 
 /// Which worker of which round a process is.
@@ -73,7 +73,7 @@ fn attach(address: &str) -> Result<Store, String> {
     loop {
         match Store::attach(address) {
             Ok(store) => return Ok(store),
-            Err(error) if error.is_disconnected() && begun.elapsed() < ATTACH => {
+            Err(error) if (error.is_disconnected() || error.is_store_full()) && begun.elapsed() < ATTACH => {
                 std::thread::sleep(Duration::from_millis(2));
             }
             Err(error) => return Err(format!("could not attach for {:?}: {error}", begun.elapsed())),

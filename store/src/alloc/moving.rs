@@ -25,10 +25,9 @@ impl Alloc<'_> {
         let bit = 1 << (cell % 64);
         let at = P_BITS + 8 * (cell / 64);
         let free = self.is_span(class, page) && self.page_get(page, at) & bit == 0;
-        if !free {
+        if !free || !self.unlink_span(class, page) {
             return None;
         }
-        self.unlink_span(class, page);
         self.page_set(page, at, self.page_get(page, at) | bit);
         if !self.is_full(class, page) {
             self.link_span(class, page);
@@ -44,7 +43,7 @@ impl Alloc<'_> {
         if !free || self.page_get(page, P_LEN) < pages {
             return None;
         }
-        let len = self.unlink_run(page);
+        let len = self.unlink_run(page)?;
         if len > pages {
             self.link_run(page + pages, len - pages);
         }

@@ -118,7 +118,7 @@ pub(crate) fn verify(alloc: &Alloc<'_>) -> Vec<String> {
     // Empty spans own pages that no slot names.
     let empty = (0..CLASSES.len()).flat_map(|class| alloc.empty_spans(class)).sum::<usize>();
     let free = alloc.get(A_FREE_PAGES);
-    if owned_pages + empty + free != alloc.shared.layout.pages {
+    if (owned_pages + empty).checked_add(free) != Some(alloc.shared.layout.pages) {
         broken.push(format!(
             "{owned_pages} pages are owned, {empty} in empty spans and {free} free, the arena has {}",
             alloc.shared.layout.pages
@@ -131,8 +131,9 @@ impl Alloc<'_> {
     /// Returns the pages of each empty span of a class.
     fn empty_spans(&self, class: usize) -> Vec<usize> {
         let mut found = Vec::new();
-        let mut at = self.get(A_SPANS + 8 * class);
-        while at != 0 && found.len() <= self.shared.layout.pages {
+        let (mut at, mut steps) = (self.get(A_SPANS + 8 * class), self.shared.layout.pages);
+        while at != 0 && steps > 0 {
+            steps -= 1;
             if self.bits(at - 1) == [0; 4] {
                 found.push(spans::pages(class));
             }
@@ -145,7 +146,8 @@ impl Alloc<'_> {
 /// Reads all places; those that overlap an earlier one are reported and left out.
 fn read(alloc: &Alloc<'_>) -> (Truth, Vec<String>) {
     let shared = alloc.shared;
-    let mut truth = Truth { owned: BTreeMap::new(), used_bytes: 0, free_slots: Vec::new(), used_slots: 0, arrived: false };
+    let mut truth =
+        Truth { owned: BTreeMap::new(), used_bytes: 0, free_slots: Vec::new(), used_slots: 0, arrived: false };
     let mut broken = Vec::new();
     let moved_to = shared.ctl.u64(H_MOVE_PLACE).load(Ordering::Acquire);
     for index in 0..alloc.get(A_SLOTS_EVER).min(shared.layout.slots) as u32 {

@@ -1,7 +1,7 @@
 //! Spans: pages cut into cells of one size class, with a bitmap of the cells in use.
 
 use super::pages::SPAN_HEAD;
-use super::{A_SPANS, Alloc, CLASSES, P_BITS, P_KIND, P_NEXT, P_PREV};
+use super::{A_SPANS, Alloc, CLASSES, P_BITS, P_KIND, P_NEXT, P_PREV, rebuild};
 use crate::layout::PAGE;
 
 /// Returns how many pages a span of a class takes.
@@ -21,7 +21,7 @@ impl Alloc<'_> {
 
     /// Puts a span on the list of those with free cells.
     pub(super) fn link_span(&mut self, class: usize, page: usize) {
-        let first = self.get(Self::span_head(class));
+        let first = self.linked(self.get(Self::span_head(class)));
         self.page_set(page, P_NEXT, first);
         self.page_set(page, P_PREV, 0);
         if first != 0 {
@@ -30,7 +30,11 @@ impl Alloc<'_> {
         self.set(Self::span_head(class), page + 1);
     }
 
-    pub(super) fn unlink_span(&mut self, class: usize, page: usize) {
+    /// Takes a span off the list of those with free cells; false if it is not there.
+    pub(super) fn unlink_span(&mut self, class: usize, page: usize) -> bool {
+        if !self.is_listed(page, Self::span_head(class)) {
+            return false;
+        }
         let (next, prev) = (self.page_get(page, P_NEXT), self.page_get(page, P_PREV));
         match prev {
             0 => self.set(Self::span_head(class), next),
@@ -39,6 +43,7 @@ impl Alloc<'_> {
         if next != 0 {
             self.page_set(next - 1, P_PREV, prev);
         }
+        true
     }
 
     /// Describes a span with these cells in use, and lists it if any is free.
@@ -58,13 +63,17 @@ impl Alloc<'_> {
 
     /// Says whether a page starts a span of a class that has free cells.
     pub(super) fn is_span(&self, class: usize, page: usize) -> bool {
-        page < self.shared.layout.pages
+        self.is_span_of(class, page) && !self.is_full(class, page)
+    }
+
+    /// Says whether a page starts a span of a class.
+    fn is_span_of(&self, class: usize, page: usize) -> bool {
+        page.saturating_add(pages(class)) <= self.shared.layout.pages
             && self.page_get(page, P_KIND) == SPAN_HEAD | class << 8
-            && !self.is_full(class, page)
     }
 
     pub(super) fn is_full(&self, class: usize, page: usize) -> bool {
-        self.used_cells(page) == cells(class)
+        self.used_cells(page) >= cells(class)
     }
 
     fn used_cells(&self, page: usize) -> usize {
@@ -78,13 +87,20 @@ impl Alloc<'_> {
 
     /// Takes a cell, from the span that got one back last.
     pub(super) fn take_cell(&mut self, class: usize) -> Option<(usize, usize)> {
+        let sane = |alloc: &Self, page| alloc.is_span(class, page) && alloc.is_listed(page, Self::span_head(class));
+        let first = self.get(Self::span_head(class));
+        if first != 0 && !sane(self, first - 1) {
+            // The list makes no sense: the caller has no memory in hand that no slot names.
+            rebuild(self);
+        }
         let page = match self.get(Self::span_head(class)) {
             0 => {
                 let page = self.take_run(pages(class))?;
                 self.make_span(class, page, [0; 4]);
                 page
             }
-            first => first - 1,
+            first if sane(self, first - 1) => first - 1,
+            _ => return None,
         };
         let bits = self.bits(page);
         let word = bits.iter().position(|&w| w != u64::MAX)?;
@@ -102,6 +118,9 @@ impl Alloc<'_> {
 
     /// Gives a cell back; a span that is empty goes unless it is the last of its class with free cells.
     pub(super) fn give_cell(&mut self, class: usize, page: usize, cell: usize) {
+        if !self.is_span_of(class, page) {
+            return;
+        }
         let was_full = self.is_full(class, page);
         let at = P_BITS + 8 * (cell / 64);
         self.page_set(page, at, self.page_get(page, at) & !(1 << (cell % 64)));
@@ -109,8 +128,7 @@ impl Alloc<'_> {
             self.link_span(class, page);
         }
         let only = self.get(Self::span_head(class)) == page + 1 && self.page_get(page, P_NEXT) == 0;
-        if self.used_cells(page) == 0 && !only {
-            self.unlink_span(class, page);
+        if self.used_cells(page) == 0 && !only && self.unlink_span(class, page) {
             self.give_run(page, pages(class));
         }
     }
@@ -123,10 +141,12 @@ impl Alloc<'_> {
             let mut steps = self.shared.layout.pages;
             while at != 0 && steps > 0 {
                 let page = at - 1;
+                if !self.is_span_of(class, page) {
+                    break;
+                }
                 at = self.page_get(page, P_NEXT);
                 steps -= 1;
-                if self.used_cells(page) == 0 {
-                    self.unlink_span(class, page);
+                if self.used_cells(page) == 0 && self.unlink_span(class, page) {
                     self.give_run(page, pages(class));
                     any = true;
                 }

@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::fs::File;
+use std::io;
 
 use memmap2::MmapRaw;
 
 use crate::sync::{AtomicU32, AtomicU64};
+use crate::sys::memory;
 
 /// A mapped (or, for tests, private) control segment.
 pub(crate) struct Ctl {
@@ -35,7 +37,10 @@ impl fmt::Debug for Ctl {
 }
 
 impl Ctl {
-    /// Wraps a read-write shared mapping and the file behind it, which stays open (adopt.rs).
+    /// Wraps a shared mapping and the file behind it, which stays open (adopt.rs).
+    ///
+    /// Of a mapping that only reads, words outside of an open area may only be loaded: a store to one faults. Loads
+    /// of up to 64 bits are plain loads on every machine that this runs on, whatever their ordering.
     pub(crate) fn mapped(map: MmapRaw, file: File) -> Ctl {
         let (base, len) = (map.as_mut_ptr(), map.len() & !7);
         Ctl { base, len, sink: Default::default(), backing: Backing::Mapped(map, file) }
@@ -46,6 +51,14 @@ impl Ctl {
         match &self.backing {
             Backing::Mapped(_, file) => Some(file),
             Backing::Heap(_) => None,
+        }
+    }
+
+    /// Makes a part of a mapping that only reads writable, through a file that may be written.
+    pub(crate) fn open_area(&self, file: &File, at: usize, len: usize) -> io::Result<()> {
+        match &self.backing {
+            Backing::Mapped(map, _) => memory::map_over(map, file, at, len),
+            Backing::Heap(_) => Ok(()),
         }
     }
 
@@ -74,6 +87,25 @@ impl Ctl {
         // SAFETY: aligned (base is page or u64 aligned, offset a multiple of 8), alive as long as
         // `self`, laid out as a plain u64, and only ever accessed as an atomic by every process.
         unsafe { &*word }
+    }
+
+    /// Has the line of byte `offset` on its way to the cache, without waiting for it.
+    ///
+    /// A load would be waited for by the next locked instruction.
+    #[inline]
+    pub(crate) fn prefetch(&self, offset: usize) {
+        let _line = self.base.wrapping_add(offset.min(self.len));
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            // SAFETY: every x86-64 processor has the instruction, and it never faults whatever the address.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(_line.cast_const().cast()) };
+        }
+        #[cfg(all(target_arch = "aarch64", not(miri)))]
+        // SAFETY: a hint that changes nothing and never faults, whatever the address.
+        unsafe {
+            std::arch::asm!("prfm pldl1keep, [{}]", in(reg) _line, options(nostack, preserves_flags, readonly));
+        }
     }
 
     /// Returns the 32-bit word at byte `offset` (a multiple of 4).

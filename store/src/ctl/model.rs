@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
+use std::io;
 use std::sync::{Mutex, PoisonError};
 
 use memmap2::MmapRaw;
@@ -40,12 +41,20 @@ impl Ctl {
         None
     }
 
+    /// Stands for a mapping over a mapping, which no model has.
+    pub(crate) fn open_area(&self, _file: &File, _at: usize, _len: usize) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Makes a zeroed segment of `len` bytes.
     pub(crate) fn heap(len: usize) -> Ctl {
         let large = Pool::new(|| AtomicU64::new(0), PLACES.0);
         let small = Pool::new(|| AtomicU32::new(0), PLACES.1);
         Ctl { len, large, small }
     }
+
+    /// Does nothing: models have no caches.
+    pub(crate) fn prefetch(&self, _offset: usize) {}
 
     /// Returns how many bytes the segment has.
     pub(crate) fn len(&self) -> usize {

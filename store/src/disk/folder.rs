@@ -110,8 +110,10 @@ impl Folder {
     }
 
     fn open_file(&self, name: &str, flags: OFlags) -> io::Result<File> {
-        let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        Ok(retry_on_intr(|| openat(&self.dir, name, flags, Mode::RUSR | Mode::WUSR))?.into())
+        // What is no plain file was put there by somebody else: a pipe would keep whoever opens it waiting.
+        let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let file = File::from(retry_on_intr(|| openat(&self.dir, name, flags, Mode::RUSR | Mode::WUSR))?);
+        if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a plain file")) }
     }
 
     /// Removes a file; one that is gone is no error.

@@ -90,6 +90,7 @@ impl Mapping {
     }
 
     /// Returns how many bytes are mapped.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.map.len()
     }

@@ -130,6 +130,7 @@ pub(crate) struct Room {
 }
 
 /// What all spill files hold.
+#[cfg(test)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Spilled {
     pub(crate) bytes: u64,
@@ -150,6 +151,7 @@ impl<'a> Table<'a> {
     }
 
     /// Sums up what is on disk, headers and padding included.
+    #[cfg(test)]
     pub(crate) fn spilled(self) -> Spilled {
         let mut sum = Spilled::default();
         for entry in self.entries() {

@@ -21,6 +21,9 @@ pub enum RingError {
     /// Every ring of the store is in use, or there is no memory for another one.
     #[error("all rings of the store are in use, or there is no memory for another; create it for more clients")]
     Exhausted,
+    /// This client was attached read-only.
+    #[error("a read-only client cannot send")]
+    ReadOnly,
     /// This client has a sender to that receiver.
     #[error("this client has a ring to the receiver already; use its sender, or drop it first")]
     AlreadyOpen,

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::FileExt;
 
 use memmap2::{MmapOptions, MmapRaw};
@@ -11,6 +11,7 @@ use rustix::fs::{
     flock, memfd_create, seek,
 };
 use rustix::io::retry_on_intr;
+use rustix::mm::{MapFlags, ProtFlags, mmap};
 use rustix::process::{Resource, getrlimit};
 
 /// Makes anonymous shared memory of `len` bytes whose size can never change again.
@@ -53,6 +54,27 @@ pub(crate) fn map_read_only(file: &File, len: usize) -> io::Result<MmapRaw> {
     let map = MmapOptions::new().len(len).map_raw_read_only(file)?;
     advise(&map);
     Ok(map)
+}
+
+/// Maps a part of a file for reading and writing over the same part of a mapping of it that only reads.
+///
+/// It goes with the mapping. `at` and `len` are whole pages inside of it.
+pub(crate) fn map_over(map: &MmapRaw, file: &File, at: usize, len: usize) -> io::Result<()> {
+    if at.checked_add(len).is_none_or(|end| end > map.len()) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let start = map.as_mut_ptr().wrapping_add(at).cast();
+    let (access, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED | MapFlags::FIXED);
+    // SAFETY: replaces pages of `map` (checked above), of which no reference is more than atomic words of shared
+    // memory, by the same pages of the same file; they are unmapped with `map`.
+    unsafe { mmap(start, len, access, flags, file, at as u64) }?;
+    advise(map);
+    Ok(())
+}
+
+/// Opens an open file once more, for reading only, whatever its name has become.
+pub(crate) fn reopen_to_read(file: &File) -> io::Result<File> {
+    File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
 /// Keeps shared memory out of core dumps; a kernel that cannot is no reason to fail.

@@ -61,6 +61,35 @@ fn inherited_handles_refuse_and_their_drops_do_nothing() {
 }
 
 #[test]
+fn an_inherited_reader_refuses_and_its_drops_do_nothing() {
+    let store = store();
+    drop(store.put(id(1), b"parent's").unwrap());
+    let reader = Store::attach_read_only(store.address()).unwrap();
+    let view = reader.get(id(1), None).unwrap();
+    let held = (reader.clone(), view.clone(), view.hold());
+    let ok = in_child(move || {
+        let (reader, view, hold) = held;
+        let refused = [
+            reader.get(id(1), None).unwrap_err(),
+            reader.put(id(2), b"x").unwrap_err(),
+            hold.get(None).unwrap_err(),
+            reader.check().unwrap_err(),
+        ];
+        let readable = &view[..] == b"parent's";
+        let silent = reader.list().is_empty() && reader.stats().capacity_bytes == 0;
+        let fresh = Store::attach_read_only(reader.address()).is_ok_and(|fresh| fresh.contains(id(1)));
+        drop((reader, view, hold));
+        refused.iter().all(|e| e.is_forked()) && readable && silent && fresh
+    });
+    assert!(ok, "a check in the child failed");
+    let holders = store.info(id(1)).unwrap().holders;
+    assert!(holders.len() == 1 && (holders[0].pid, holders[0].views) == (std::process::id(), 1), "{holders:?}");
+    drop((view, reader));
+    store.delete(id(1)).unwrap();
+    assert_empty(&store);
+}
+
+#[test]
 fn a_child_draws_other_ids() {
     let store = store();
     let _ = mobula_store::ObjectId::random();

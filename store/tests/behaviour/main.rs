@@ -15,6 +15,7 @@ mod model;
 mod named;
 mod nested;
 mod queue;
+mod readers;
 mod report;
 mod rings;
 mod spill;

@@ -1,14 +1,32 @@
-//! The store against an ordinary map, over random sequences of operations by several clients.
+//! The store against an ordinary map: random sequences of operations by several clients, one of them in a process
+//! of its own that is killed now and then. Whatever the store answers, the map knew before.
+//!
+//! A sequence that fails is cut down to what still fails, and printed with its seed. `MOBULA_FUZZ` is the number
+//! of sequences (or seconds: `60s`), `MOBULA_SEED` where they start.
 
-use std::collections::HashMap;
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Lines, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
 
-use mobula_store::{Deleted, ObjectBuffer, ObjectHold, ObjectId, ObjectView, Store, StoreOptions};
+use mobula_store::{
+    ClientKey, Deleted, Lifetime, ObjectBuffer, ObjectHold, ObjectId, ObjectOptions, ObjectState, ObjectView, Store,
+    StoreOptions,
+};
 
 use crate::{assert_empty, id};
 
+/// Clients of this process; one more is the other process's.
 const CLIENTS: usize = 3;
-const IDS: usize = 24;
+const REMOTE: usize = CLIENTS;
+const IDS: u8 = 12;
+const CAPACITY: usize = 4 << 20;
+/// Below this much in use nothing may be refused for want of memory.
+const ROOMY: usize = CAPACITY / 4;
+const SIZES: [usize; 8] = [0, 1, 64, 700, 5_000, 14_300, 40_000, 250_000];
+const STEPS: usize = 150;
+const ADDRESS: &str = "MOBULA_MODEL_ADDRESS";
 
 /// A generator that needs no crate: xorshift.
 struct Random(u64);
@@ -22,137 +40,649 @@ impl Random {
     }
 }
 
-/// What the store should contain.
-#[derive(Default)]
-struct Model {
-    sealed: HashMap<ObjectId, Vec<u8>>,
-    creating: HashMap<ObjectId, bool>,
+/// One operation; what it does depends on nothing but itself and what was done before.
+#[derive(Debug, Clone, Copy)]
+enum Op {
+    Put { client: usize, n: u8, len: usize, counted: bool, children: usize },
+    Create { client: usize, n: u8, len: usize, counted: bool },
+    Seal(usize),
+    SealAll,
+    Abort(usize),
+    Get { client: usize, n: u8 },
+    GetMany { client: usize, from: u8 },
+    Hold { client: usize, n: u8 },
+    HoldOfView(usize),
+    GetOfHold(usize),
+    DropView(usize),
+    DropHold(usize),
+    Delete { client: usize, n: u8 },
+    Wait { client: usize, from: u8, count: usize },
+    Info { client: usize, n: u8 },
+    List { client: usize },
+    Evict { client: usize },
+    Leave(usize),
+    Kill,
+    Check,
 }
 
+impl Op {
+    fn random(random: &mut Random) -> Op {
+        let client = random.below(CLIENTS + 1);
+        let local = random.below(CLIENTS);
+        let n = random.below(IDS as usize) as u8;
+        let len = SIZES[random.below(SIZES.len())];
+        let counted = random.below(3) == 0;
+        let any = random.below(1 << 16);
+        match random.below(64) {
+            0..=9 => {
+                Op::Put { client, n, len, counted, children: if random.below(3) == 0 { random.below(4) } else { 0 } }
+            }
+            10..=15 => Op::Create { client, n, len, counted },
+            16..=19 => Op::Seal(any),
+            20 => Op::SealAll,
+            21 | 22 => Op::Abort(any),
+            23..=30 => Op::Get { client, n },
+            31 => Op::GetMany { client: local, from: n },
+            32..=34 => Op::Hold { client, n },
+            35 => Op::HoldOfView(any),
+            36..=37 => Op::GetOfHold(any),
+            38..=43 => Op::DropView(any),
+            44..=46 => Op::DropHold(any),
+            47..=51 => Op::Delete { client: local, n },
+            52 | 53 => Op::Wait { client: local, from: n, count: 1 + random.below(3) },
+            54..=56 => Op::Info { client: local, n },
+            57 | 58 => Op::List { client: local },
+            59 => Op::Evict { client: local },
+            60 => Op::Leave(local),
+            61 => Op::Kill,
+            _ => Op::Check,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Life {
+    Creating {
+        deleted: bool,
+    },
+    Sealed,
+    /// Its creator gave up.
+    Lost,
+}
+
+/// What the map knows of an object; its number never names another one.
+#[derive(Debug, Clone)]
+struct Object {
+    n: u8,
+    bytes: Vec<u8>,
+    metadata: Vec<u8>,
+    counted: bool,
+    life: Life,
+    /// Deleted or lost: it goes with its last handle.
+    doomed: bool,
+    children: Vec<usize>,
+}
+
+/// What one unit of a client stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Handle {
+    client: usize,
+    object: usize,
+    view: bool,
+}
+
+/// The map: objects that exist, and who holds them.
+#[derive(Debug, Default)]
+struct Model {
+    objects: BTreeMap<usize, Object>,
+    handles: Vec<Handle>,
+    next: usize,
+}
+
+impl Model {
+    /// Finds the object that an id stands for.
+    fn named(&self, n: u8) -> Option<usize> {
+        self.objects.iter().find(|(_, object)| object.n == n && !object.doomed).map(|(&at, _)| at)
+    }
+
+    fn is_sealed(&self, n: u8) -> bool {
+        self.named(n).is_some_and(|at| self.objects[&at].life == Life::Sealed)
+    }
+
+    fn add(&mut self, object: Object, client: usize) -> usize {
+        self.next += 1;
+        self.objects.insert(self.next, object);
+        self.take(client, self.next, true);
+        self.next
+    }
+
+    fn take(&mut self, client: usize, object: usize, view: bool) {
+        self.handles.push(Handle { client, object, view });
+    }
+
+    fn release(&mut self, client: usize, object: usize, view: bool) {
+        let handle = Handle { client, object, view };
+        let at = self.handles.iter().position(|h| *h == handle).expect("a handle that was taken");
+        self.handles.swap_remove(at);
+        self.settle();
+    }
+
+    fn is_used(&self, object: usize) -> bool {
+        self.handles.iter().any(|handle| handle.object == object)
+            || self.objects.values().any(|parent| parent.children.contains(&object))
+    }
+
+    /// Removes what nothing keeps any more, and what only that kept.
+    fn settle(&mut self) {
+        while let Some(at) = self.objects.keys().copied().find(|&at| self.goes(at)) {
+            self.objects.remove(&at);
+        }
+    }
+
+    fn goes(&self, at: usize) -> bool {
+        let object = &self.objects[&at];
+        (object.doomed || object.counted && object.life == Life::Sealed) && !self.is_used(at)
+    }
+
+    fn seal(&mut self, object: usize) {
+        let object = self.objects.get_mut(&object).expect("an object that is being created");
+        object.doomed |= object.life == Life::Creating { deleted: true };
+        object.life = Life::Sealed;
+    }
+
+    fn abort(&mut self, client: usize, object: usize) {
+        let it = self.objects.get_mut(&object).expect("an object that is being created");
+        (it.life, it.doomed) = (Life::Lost, true);
+        self.release(client, object, true);
+    }
+
+    /// Ends a client with all that it has.
+    fn end(&mut self, client: usize) {
+        let own: Vec<Handle> = self.handles.iter().copied().filter(|handle| handle.client == client).collect();
+        for handle in own {
+            match self.objects[&handle.object].life {
+                // The creator's unit is a view; nobody else has one before the seal.
+                Life::Creating { .. } if handle.view => self.abort(client, handle.object),
+                _ => self.release(client, handle.object, handle.view),
+            }
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.objects.values().map(|object| object.bytes.len() + object.metadata.len() + 100).sum()
+    }
+}
+
+/// A client in a process of its own, which does what it reads.
+struct Remote {
+    child: Child,
+    input: ChildStdin,
+    output: Lines<BufReader<ChildStdout>>,
+    key: ClientKey,
+}
+
+impl Remote {
+    fn start(address: &str) -> Remote {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "model::play", "--nocapture", "--test-threads=1"])
+            .env(ADDRESS, address)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        let key = ClientKey { index: 0, generation: 0 };
+        let mut remote = Remote { child, input, output: BufReader::new(output).lines(), key };
+        let words: Vec<u32> = remote.hear().split(' ').map(|word| word.parse().unwrap()).collect();
+        remote.key = ClientKey { index: words[0] as u16, generation: words[1] };
+        remote
+    }
+
+    fn hear(&mut self) -> String {
+        let lines = self.output.by_ref().map(Result::unwrap);
+        lines.into_iter().find_map(|line| line.split_once("> ").map(|(_, said)| said.to_owned())).expect("an answer")
+    }
+
+    fn ask(&mut self, what: &str) -> String {
+        writeln!(self.input, "{what}").unwrap();
+        self.hear()
+    }
+}
+
+impl Drop for Remote {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Does nothing in a test run; in a child it does what its stdin says.
+#[test]
+#[allow(clippy::print_stdout, reason = "a child talks to its parent")]
+fn play() {
+    let Ok(address) = std::env::var(ADDRESS) else { return };
+    let store = Store::attach(address).unwrap();
+    println!("\n> {} {}", store.client().index, store.client().generation);
+    let (mut buffers, mut views, mut holds) = (Vec::new(), Vec::new(), Vec::new());
+    for line in std::io::stdin().lines() {
+        let line = line.unwrap();
+        let words: Vec<&str> = line.split(' ').collect();
+        let number = |i: usize| words[i].parse::<usize>().unwrap();
+        let id = id(number(1) as u8);
+        let said = match words[0] {
+            "put" => {
+                let bytes = vec![number(3) as u8; number(2)];
+                store.put_with(id, &bytes, &options(number(3) as u8, number(4) == 1)).map(|view| views.push(view))
+            }
+            "create" => {
+                let made = store.create_object_with(id, number(2), &options(number(3) as u8, number(4) == 1));
+                made.map(|mut buffer| {
+                    buffer.fill(number(3) as u8);
+                    buffers.push(buffer);
+                })
+            }
+            "get" => store.get(id, Some(Duration::ZERO)).map(|view| {
+                assert!(view.iter().all(|&b| usize::from(b) == number(2)));
+                views.push(view);
+            }),
+            _ => store.hold(id).map(|hold| holds.push(hold)),
+        };
+        println!("\n> {}", said.map_or_else(|e| kind(&e).to_owned(), |()| "ok".to_owned()));
+    }
+}
+
+fn options(n: u8, counted: bool) -> ObjectOptions {
+    let options = ObjectOptions::new().metadata(&vec![n; usize::from(n % 3) * 5]);
+    if counted { options.lifetime(Lifetime::Counted) } else { options }
+}
+
+/// Names what an error is.
+fn kind(error: &mobula_store::Error) -> &'static str {
+    match () {
+        () if error.is_exists() => "exists",
+        () if error.is_timeout() => "timeout",
+        () if error.is_not_found() => "not found",
+        () if error.is_not_sealed() => "not sealed",
+        () if error.is_store_full() => "full",
+        () => "something else",
+    }
+}
+
+/// The store and the map, side by side.
 struct World {
     clients: Vec<Store>,
+    remote: Option<Remote>,
     model: Model,
-    buffers: Vec<(ObjectBuffer, Vec<u8>)>,
-    views: Vec<(ObjectView, Vec<u8>)>,
-    holds: Vec<(ObjectHold, Vec<u8>)>,
+    buffers: Vec<(ObjectBuffer, usize, usize)>,
+    views: Vec<(ObjectView, usize, usize)>,
+    holds: Vec<(ObjectHold, usize, usize)>,
+    /// What the next object is filled with.
+    fill: u8,
 }
 
 impl World {
-    fn step(&mut self, random: &mut Random) {
-        let store = self.clients[random.below(CLIENTS)].clone();
-        let id = id(random.below(IDS) as u8);
-        match random.below(12) {
-            0..=2 => self.create(&store, id, random),
-            3 | 4 => self.seal(random),
-            5 => self.abort(random),
-            6 | 7 => self.get(&store, id),
-            8 => self.delete(&store, id),
-            9 => self.hold(&store, id),
-            10 => self.release(random),
-            _ => assert_eq!(store.contains(id), self.model.sealed.contains_key(&id)),
-        }
+    fn new() -> World {
+        let store = Store::create(StoreOptions::new(CAPACITY).create_timeout(Duration::ZERO)).unwrap();
+        let attached = (1..CLIENTS).map(|_| Store::attach(store.address()).unwrap());
+        let clients = std::iter::once(store.clone()).chain(attached).collect();
+        let (buffers, views, holds) = Default::default();
+        World { clients, remote: None, model: Model::default(), buffers, views, holds, fill: 0 }
     }
 
-    fn create(&mut self, store: &Store, id: ObjectId, random: &mut Random) {
-        let bits = random.below(18);
-        let len = random.below(1 << bits);
-        let taken = self.model.sealed.contains_key(&id) || self.model.creating.contains_key(&id);
-        match store.create_object(id, len) {
-            Ok(mut buffer) => {
-                assert!(!taken, "{id} was created twice");
-                let bytes: Vec<u8> = (0..len).map(|_| random.below(256) as u8).collect();
-                buffer.copy_from_slice(&bytes);
-                self.model.creating.insert(id, false);
-                self.buffers.push((buffer, bytes));
+    fn remote(&mut self) -> &mut Remote {
+        let address = self.clients[0].address().to_owned();
+        self.remote.get_or_insert_with(|| Remote::start(&address))
+    }
+
+    fn step(&mut self, op: Op) {
+        match op {
+            Op::Put { client, n, len, counted, children } => self.put(client, n, len, counted, children),
+            Op::Create { client, n, len, counted } => self.create(client, n, len, counted),
+            Op::Seal(any) if !self.buffers.is_empty() => {
+                let (buffer, client, object) = self.buffers.swap_remove(any % self.buffers.len());
+                self.model.seal(object);
+                self.views.push((buffer.seal().unwrap(), client, object));
             }
-            Err(error) => assert!(error.is_exists() == taken && (taken || error.is_store_full()), "{error}"),
+            Op::SealAll => {
+                let all = std::mem::take(&mut self.buffers);
+                let (buffers, whose): (Vec<_>, Vec<_>) = all.into_iter().map(|(b, c, o)| (b, (c, o))).unzip();
+                let views = self.clients[0].seal_all(buffers).unwrap();
+                assert_eq!(views.len(), whose.len());
+                for (view, (client, object)) in views.into_iter().zip(whose) {
+                    self.model.seal(object);
+                    self.views.push((view, client, object));
+                }
+            }
+            Op::Abort(any) if !self.buffers.is_empty() => {
+                let (buffer, client, object) = self.buffers.swap_remove(any % self.buffers.len());
+                buffer.abort();
+                self.model.abort(client, object);
+            }
+            Op::Get { client, n } => self.get(client, n),
+            Op::GetMany { client, from } => {
+                let ns: Vec<u8> = (0..4).map(|i| (from + i * i) % IDS).collect();
+                let ids: Vec<ObjectId> = ns.iter().map(|&n| id(n)).collect();
+                let views = self.clients[client].get_many(&ids, Some(Duration::ZERO)).unwrap();
+                for (n, view) in ns.into_iter().zip(views) {
+                    assert_eq!(view.is_some(), self.model.is_sealed(n), "get_many of {n}");
+                    view.into_iter().for_each(|view| self.viewed(client, n, view));
+                }
+            }
+            Op::Hold { client, n } => self.hold(client, n),
+            Op::HoldOfView(any) if !self.views.is_empty() => {
+                let (view, client, object) = &self.views[any % self.views.len()];
+                let (hold, client, object) = (view.hold(), *client, *object);
+                self.model.take(client, object, false);
+                self.holds.push((hold, client, object));
+            }
+            Op::GetOfHold(any) if !self.holds.is_empty() => {
+                let (hold, client, object) = &self.holds[any % self.holds.len()];
+                let (got, client, object) = (hold.get(Some(Duration::ZERO)), *client, *object);
+                let expected = match self.model.objects[&object].life {
+                    Life::Creating { .. } => "timeout",
+                    Life::Sealed => "ok",
+                    Life::Lost => "not found",
+                };
+                assert_eq!(got.as_ref().map_or_else(kind, |_| "ok"), expected, "get of a hold of {object}");
+                if let Ok(view) = got {
+                    self.model.take(client, object, true);
+                    self.compare(&view, object);
+                    self.views.push((view, client, object));
+                }
+            }
+            Op::DropView(any) if !self.views.is_empty() => {
+                let (view, client, object) = self.views.swap_remove(any % self.views.len());
+                self.compare(&view, object);
+                drop(view);
+                self.model.release(client, object, true);
+            }
+            Op::DropHold(any) if !self.holds.is_empty() => {
+                let (hold, client, object) = self.holds.swap_remove(any % self.holds.len());
+                drop(hold);
+                self.model.release(client, object, false);
+            }
+            Op::Delete { client, n } => self.delete(client, n),
+            Op::Wait { client, from, count } => {
+                let ns: Vec<u8> = (0..4).map(|i| (from + i) % IDS).collect();
+                let ids: Vec<ObjectId> = ns.iter().map(|&n| id(n)).collect();
+                let (ready, pending) = self.clients[client].wait(&ids, count, Some(Duration::ZERO)).unwrap();
+                let sealed: Vec<ObjectId> =
+                    ns.iter().filter(|&&n| self.model.is_sealed(n)).map(|&n| id(n)).take(count).collect();
+                assert_eq!(ready, sealed);
+                assert_eq!(pending, ids.into_iter().filter(|id| !sealed.contains(id)).collect::<Vec<_>>());
+            }
+            Op::Info { client, n } => self.info(client, n),
+            Op::List { client } => self.list(client),
+            Op::Evict { client } => assert_eq!(self.clients[client].evict(1 << 20).unwrap(), 0),
+            Op::Leave(client) => {
+                self.buffers.retain(|(_, c, _)| *c != client);
+                self.views.retain(|(_, c, _)| *c != client);
+                self.holds.retain(|(_, c, _)| *c != client);
+                self.model.end(client);
+                if client > 0 {
+                    self.clients[client] = Store::attach(self.clients[0].address()).unwrap();
+                }
+            }
+            Op::Kill => {
+                let Some(remote) = self.remote.take() else { return };
+                let (key, pid) = (remote.key, remote.child.id());
+                drop(remote);
+                self.model.end(REMOTE);
+                self.clients[0].reap(key);
+                // Another reaper may be at it: it is done when nothing shows the dead one any more.
+                let since = Instant::now();
+                while self.listed(0) != self.expected_list() || self.shows(pid) {
+                    assert!(since.elapsed() < Duration::from_secs(20), "a dead client is not undone: {key:?}");
+                    std::thread::yield_now();
+                }
+            }
+            Op::Check => {
+                self.clients[0].check().unwrap_or_else(|e| panic!("{e}"));
+            }
+            Op::Seal(_) | Op::Abort(_) | Op::HoldOfView(_) | Op::GetOfHold(_) | Op::DropView(_) | Op::DropHold(_) => {}
         }
     }
 
-    fn seal(&mut self, random: &mut Random) {
-        if self.buffers.is_empty() {
+    /// Says what must come of a creation; `None` if it depends on how memory lies.
+    fn expected(&self, n: u8, len: usize) -> Option<&'static str> {
+        match self.model.named(n) {
+            Some(_) => Some("exists"),
+            None if self.model.bytes() + len < ROOMY => Some("ok"),
+            None => None,
+        }
+    }
+
+    /// Holds an answer against the map's; says whether the creation worked.
+    fn created(&self, what: &str, n: u8, len: usize, said: &str) -> bool {
+        match self.expected(n, len) {
+            Some(expected) => assert_eq!(said, expected, "{what} {n} of {len} bytes"),
+            None => assert!(said == "ok" || said == "full", "{what} {n} of {len} bytes: {said}"),
+        }
+        said == "ok"
+    }
+
+    fn object(&mut self, n: u8, len: usize, counted: bool, life: Life) -> Object {
+        self.fill = self.fill.wrapping_add(1);
+        let (bytes, metadata) = (vec![self.fill; len], vec![self.fill; usize::from(self.fill % 3) * 5]);
+        Object { n, bytes, metadata, counted, life, doomed: false, children: Vec::new() }
+    }
+
+    fn put(&mut self, client: usize, n: u8, len: usize, counted: bool, children: usize) {
+        let mut object = self.object(n, len, counted, Life::Sealed);
+        if client == REMOTE {
+            let line = format!("put {} {len} {} {}", n, self.fill, u8::from(counted));
+            let said = self.remote().ask(&line);
+            if self.created("a remote put of", n, len, &said) {
+                self.model.add(object, REMOTE);
+            }
             return;
         }
-        let (buffer, bytes) = self.buffers.swap_remove(random.below(self.buffers.len()));
-        let id = buffer.id();
-        let view = buffer.seal().unwrap();
-        if self.model.creating.remove(&id) == Some(false) {
-            self.model.sealed.insert(id, bytes.clone());
-        }
-        self.views.push((view, bytes));
-    }
-
-    fn abort(&mut self, random: &mut Random) {
-        if !self.buffers.is_empty() {
-            let (buffer, _) = self.buffers.swap_remove(random.below(self.buffers.len()));
-            self.model.creating.remove(&buffer.id());
+        let inside = &self.holds[..children.min(self.holds.len())];
+        object.children = inside.iter().map(|(_, _, child)| *child).collect();
+        let holds: Vec<ObjectHold> = inside.iter().map(|(hold, _, _)| hold.clone()).collect();
+        let options = options(self.fill, counted).children(&holds);
+        let put = self.clients[client].put_with(id(n), &object.bytes, &options);
+        drop(holds);
+        if self.created("put", n, len, put.as_ref().map_or_else(kind, |_| "ok")) {
+            let at = self.model.add(object, client);
+            self.views.push((put.unwrap(), client, at));
         }
     }
 
-    fn get(&mut self, store: &Store, id: ObjectId) {
-        match (store.get(id, Some(Duration::ZERO)), self.model.sealed.get(&id)) {
-            (Ok(view), Some(bytes)) => {
-                assert_eq!(&view[..], bytes);
-                self.views.push((view, bytes.clone()));
+    fn create(&mut self, client: usize, n: u8, len: usize, counted: bool) {
+        let object = self.object(n, len, counted, Life::Creating { deleted: false });
+        if client == REMOTE {
+            let line = format!("create {} {len} {} {}", n, self.fill, u8::from(counted));
+            let said = self.remote().ask(&line);
+            if self.created("a remote creation of", n, len, &said) {
+                self.model.add(object, REMOTE);
             }
-            (Err(error), None) => assert!(error.is_timeout(), "{error}"),
-            (got, expected) => panic!("{id}: got {got:?}, expected {:?} bytes", expected.map(Vec::len)),
+            return;
+        }
+        let made = self.clients[client].create_object_with(id(n), len, &options(self.fill, counted));
+        if self.created("a creation of", n, len, made.as_ref().map_or_else(kind, |_| "ok")) {
+            let mut buffer = made.unwrap();
+            buffer.copy_from_slice(&object.bytes);
+            let at = self.model.add(object, client);
+            self.buffers.push((buffer, client, at));
         }
     }
 
-    fn delete(&mut self, store: &Store, id: ObjectId) {
-        let held = |held: ObjectId, bytes: &Vec<u8>| held == id && Some(bytes) == self.model.sealed.get(&id);
-        let in_use = self.views.iter().any(|(v, b)| held(v.id(), b)) || self.holds.iter().any(|(h, b)| held(h.id(), b));
-        match store.delete(id) {
-            Ok(deleted) => {
-                assert!(self.model.sealed.contains_key(&id));
-                assert!(in_use || deleted == Deleted::Now, "{id} is used by nobody");
-                self.model.sealed.remove(&id);
+    fn get(&mut self, client: usize, n: u8) {
+        let expected = if self.model.is_sealed(n) { "ok" } else { "timeout" };
+        if client == REMOTE {
+            let named = self.model.named(n);
+            let fill = named.map_or(0, |at| self.model.objects[&at].bytes.first().copied().unwrap_or(0));
+            assert_eq!(self.remote().ask(&format!("get {n} {fill}")), expected, "a remote get of {n}");
+            if let Some(at) = named.filter(|_| expected == "ok") {
+                self.model.take(REMOTE, at, true);
             }
-            Err(error) if error.is_not_sealed() => *self.model.creating.get_mut(&id).unwrap() = true,
-            Err(error) => assert!(error.is_not_found() && !self.model.sealed.contains_key(&id), "{error}"),
+            return;
         }
+        let got = self.clients[client].get(id(n), Some(Duration::ZERO));
+        assert_eq!(got.as_ref().map_or_else(kind, |_| "ok"), expected, "get of {n}");
+        got.into_iter().for_each(|view| self.viewed(client, n, view));
     }
 
-    fn hold(&mut self, store: &Store, id: ObjectId) {
-        if let (Ok(hold), Some(bytes)) = (store.hold(id), self.model.sealed.get(&id)) {
-            self.holds.push((hold, bytes.clone()));
-        }
+    /// Keeps a view of what an id stands for.
+    fn viewed(&mut self, client: usize, n: u8, view: ObjectView) {
+        let at = self.model.named(n).expect("a sealed object");
+        self.model.take(client, at, true);
+        self.compare(&view, at);
+        self.views.push((view, client, at));
     }
 
-    fn release(&mut self, random: &mut Random) {
-        if !self.views.is_empty() {
-            let (view, bytes) = self.views.swap_remove(random.below(self.views.len()));
-            assert_eq!(&view[..], bytes, "a view changed");
-        }
-        if !self.holds.is_empty() {
-            let (hold, bytes) = self.holds.swap_remove(random.below(self.holds.len()));
-            assert_eq!(&hold.get(Some(Duration::ZERO)).unwrap()[..], bytes, "a held object changed");
-        }
+    fn compare(&self, view: &ObjectView, object: usize) {
+        let object = &self.model.objects[&object];
+        assert!(view[..] == object.bytes[..] && view.metadata() == object.metadata, "object {} has changed", object.n);
     }
+
+    fn hold(&mut self, client: usize, n: u8) {
+        let named = self.model.named(n);
+        let expected = if named.is_some() { "ok" } else { "not found" };
+        if client == REMOTE {
+            assert_eq!(self.remote().ask(&format!("hold {n}")), expected, "a remote hold of {n}");
+        } else {
+            let hold = self.clients[client].hold(id(n));
+            assert_eq!(hold.as_ref().map_or_else(kind, |_| "ok"), expected, "hold of {n}");
+            self.holds.extend(hold.ok().zip(named).map(|(hold, at)| (hold, client, at)));
+        }
+        named.into_iter().for_each(|at| self.model.take(client, at, false));
+    }
+
+    fn delete(&mut self, client: usize, n: u8) {
+        let said = match self.clients[client].delete(id(n)) {
+            Ok(Deleted::Now) => "now",
+            Ok(Deleted::AtLastRelease) => "at last release",
+            Err(error) => kind(&error),
+        };
+        let Some(at) = self.model.named(n) else { return assert_eq!(said, "not found", "delete of {n}") };
+        let in_use = self.model.is_used(at);
+        let object = self.model.objects.get_mut(&at).expect("a named object");
+        let expected = match &mut object.life {
+            Life::Creating { deleted } => {
+                *deleted = true;
+                "not sealed"
+            }
+            _ => {
+                object.doomed = true;
+                if in_use { "at last release" } else { "now" }
+            }
+        };
+        assert_eq!(said, expected, "delete of {n}");
+        self.model.settle();
+    }
+
+    fn info(&self, client: usize, n: u8) {
+        let (info, named) = (self.clients[client].info(id(n)), self.model.named(n));
+        assert_eq!(self.clients[client].exists(id(n)), named.is_some(), "exists of {n}");
+        assert_eq!(self.clients[client].contains(id(n)), self.model.is_sealed(n), "contains of {n}");
+        assert_eq!(info.is_some(), named.is_some(), "info of {n}");
+        let (Some(info), Some(at)) = (info, named) else { return };
+        let object = &self.model.objects[&at];
+        assert_eq!((info.len, info.metadata_len), (object.bytes.len() as u64, object.metadata.len() as u64));
+        let mut rows: Vec<(u32, u32)> = info.holders.iter().map(|holder| (holder.views, holder.holds)).collect();
+        let count = |client: usize, view: bool| {
+            let is_it = |h: &&Handle| h.client == client && h.object == at && h.view == view;
+            self.model.handles.iter().filter(is_it).count() as u32
+        };
+        let expected = (0..=REMOTE).map(|client| (count(client, true), count(client, false)));
+        let mut expected: Vec<(u32, u32)> = expected.filter(|row| *row != (0, 0)).collect();
+        rows.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(rows, expected, "holders of {n}");
+    }
+
+    /// Says whether a process holds anything.
+    fn shows(&self, pid: u32) -> bool {
+        self.clients[0].list().iter().any(|info| info.holders.iter().any(|holder| holder.pid == pid))
+    }
+
+    fn listed(&self, client: usize) -> Vec<(ObjectId, u64, String)> {
+        let listed = self.clients[client].list().into_iter();
+        let mut listed: Vec<_> = listed.map(|i| (i.id, i.len, format!("{:?}", i.state))).collect();
+        listed.sort();
+        listed
+    }
+
+    fn expected_list(&self) -> Vec<(ObjectId, u64, String)> {
+        let state = |object: &Object| match object.life {
+            _ if object.doomed => ObjectState::Deleted,
+            Life::Creating { .. } => ObjectState::Created,
+            _ => ObjectState::Sealed,
+        };
+        let objects = self.model.objects.values();
+        let mut expected: Vec<_> =
+            objects.map(|o| (id(o.n), o.bytes.len() as u64, format!("{:?}", state(o)))).collect();
+        expected.sort();
+        expected
+    }
+
+    fn list(&self, client: usize) {
+        let expected = self.expected_list();
+        assert_eq!(self.listed(client), expected);
+        let stats = self.clients[client].stats();
+        let creating = self.model.objects.values().filter(|o| matches!(o.life, Life::Creating { .. })).count();
+        assert_eq!((stats.objects, stats.unsealed_objects), (expected.len() as u64, creating as u64));
+        assert_eq!(stats.clients, (CLIENTS + usize::from(self.remote.is_some())) as u64);
+        assert_eq!(stats.used_bytes + stats.free_bytes, stats.capacity_bytes);
+    }
+
+    /// Lets everything go: nothing may be left.
+    fn end(mut self) {
+        self.step(Op::Kill);
+        (0..CLIENTS).for_each(|client| self.step(Op::Leave(client)));
+        self.list(0);
+        let left: Vec<u8> = self.model.objects.values().map(|object| object.n).collect();
+        left.into_iter().for_each(|n| self.delete(0, n));
+        self.clients.truncate(1);
+        assert_empty(&self.clients[0]);
+    }
+}
+
+/// Does a sequence in a store of its own; the text of what went wrong, if anything did.
+fn run(ops: &[Op]) -> Result<(), String> {
+    let done = catch_unwind(AssertUnwindSafe(|| {
+        let mut world = World::new();
+        ops.iter().for_each(|&op| world.step(op));
+        world.end();
+    }));
+    done.map_err(|panic| match panic.downcast::<String>() {
+        Ok(text) => *text,
+        Err(panic) => panic.downcast::<&str>().map_or_else(|_| "a panic".to_owned(), |text| (*text).to_owned()),
+    })
+}
+
+/// Leaves out what a failure does not need.
+fn shrink(mut ops: Vec<Op>) -> Vec<Op> {
+    let mut piece = ops.len() / 2;
+    while piece > 0 {
+        let mut at = 0;
+        while at < ops.len() {
+            let mut fewer = ops.clone();
+            fewer.drain(at..(at + piece).min(ops.len()));
+            if run(&fewer).is_err() { ops = fewer } else { at += piece }
+        }
+        piece /= 2;
+    }
+    ops
 }
 
 #[test]
 fn random_operations_agree_with_a_map() {
-    for seed in 1..=12u64 {
-        let store = Store::create(StoreOptions::new(3 << 20).create_timeout(Duration::ZERO)).unwrap();
-        let attached = (1..CLIENTS).map(|_| Store::attach(store.address()).unwrap());
-        let clients = std::iter::once(store.clone()).chain(attached).collect();
-        let mut world =
-            World { clients, model: Model::default(), buffers: Vec::new(), views: Vec::new(), holds: Vec::new() };
-        let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        for step in 0..3_000 {
-            world.step(&mut random);
-            if step % 250 == 0 {
-                store.check().unwrap_or_else(|e| panic!("seed {seed} step {step}: {e}"));
-            }
+    let number = |name: &str| std::env::var(name).unwrap_or_default();
+    let first = number("MOBULA_SEED").parse().unwrap_or(1u64);
+    let fuzz = number("MOBULA_FUZZ");
+    let seconds = fuzz.strip_suffix('s').and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
+    let sequences = fuzz.parse().unwrap_or(if seconds.is_some() { u64::MAX } else { 40 });
+    let start = Instant::now();
+    for seed in (first..first.saturating_add(sequences)).take_while(|_| seconds.is_none_or(|s| start.elapsed() < s)) {
+        let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        let ops: Vec<Op> = (0..STEPS).map(|_| Op::random(&mut random)).collect();
+        if let Err(what) = run(&ops) {
+            let few = shrink(ops);
+            let again = run(&few).err().unwrap_or_else(|| what.clone());
+            panic!("seed {seed}: {what}\nshrunk to {} operations ({again}): {few:?}", few.len());
         }
-        let World { clients, model, buffers, views, holds } = world;
-        drop((buffers, views, holds));
-        for id in model.sealed.keys() {
-            store.delete(*id).unwrap();
-        }
-        drop(clients);
-        assert_empty(&store);
     }
 }

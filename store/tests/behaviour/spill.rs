@@ -43,7 +43,7 @@ fn more_than_fits_is_all_there() {
             let view = client.get(id(n), Some(Duration::ZERO)).unwrap();
             assert!(view[..] == content(n, MIB), "object {n}");
             assert_eq!(view.metadata(), [n; 10]);
-            assert!(view.as_ptr() as usize % 64 == 0);
+            assert!((view.as_ptr() as usize).is_multiple_of(64));
         }
     }
     for n in 1..=30 {

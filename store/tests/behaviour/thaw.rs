@@ -30,7 +30,8 @@ fn the_only_holder_writes_in_place_under_a_new_id() {
 fn a_clone_a_hold_another_client_and_a_parent_each_make_it_a_copy() {
     let store = store();
     let other = Store::attach(store.address()).unwrap();
-    let holders: [fn(&Array<u32>, &Store, &Store) -> Box<dyn std::any::Any>; 4] = [
+    type Holder = fn(&Array<u32>, &Store, &Store) -> Box<dyn std::any::Any>;
+    let holders: [Holder; 4] = [
         |array, _, _| Box::new(array.clone()),
         |array, store, _| Box::new(store.hold(array.id()).unwrap()),
         |array, _, other| Box::new(other.get(array.id(), None).unwrap()),

@@ -9,6 +9,7 @@ mod chaos;
 mod named;
 mod nodes;
 mod queue;
+mod readers;
 mod scenarios;
 
 use std::io::{BufRead, BufReader};
@@ -64,6 +65,11 @@ impl Actor {
         self.0.id()
     }
 
+    /// Fails if the process has ended by itself.
+    fn assert_lives(&mut self) {
+        assert_eq!(self.0.try_wait().unwrap(), None, "a child has ended");
+    }
+
     fn signal(&self, signal: i32) {
         signal_to(self.pid(), signal);
     }
@@ -85,7 +91,7 @@ impl Drop for Actor {
 #[test]
 fn play() {
     let (Ok(part), Ok(address)) = (std::env::var(PART), std::env::var(ADDRESS)) else { return };
-    if nodes::play(&part, &address) {
+    if nodes::play(&part, &address) || readers::play(&part, &address) {
         return;
     }
     let store = Store::attach(address).unwrap();

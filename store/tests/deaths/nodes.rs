@@ -82,7 +82,7 @@ pub(crate) fn play(part: &str, address: &str) -> bool {
             leave_no_thread(address);
             ready_with("", ())
         }
-        _ => return false,
+        _ => false,
     }
 }
 

@@ -21,8 +21,11 @@ mod silent;
 mod stopped;
 mod trace;
 
-use mobula_store::{Eviction, Store, StoreOptions};
+use std::path::Path;
+
+use mobula_store::Store;
 use operations::Operation;
+use tempfile::TempDir;
 use trace::Stepped;
 
 const OPERATION: &str = "MOBULA_STEPPED_OPERATION";
@@ -70,12 +73,11 @@ fn main() {
 /// Kills the child at sampled points of one operation; panics at the first broken promise.
 fn run(operation: &Operation, points: &str) -> (usize, usize) {
     let total = {
-        let store = store_for(operation);
-        (operation.before)(&store);
+        let (store, dir) = store_for(operation);
         let mut child = Stepped::start(operation.name, &store);
         let steps = child.step_to_end();
         child.kill();
-        after(operation, &store, steps);
+        after(operation, &store, dir.path(), steps);
         steps
     };
     let stride = match points.parse::<usize>() {
@@ -86,37 +88,45 @@ fn run(operation: &Operation, points: &str) -> (usize, usize) {
     for start in (0..=total).step_by(stride) {
         // Moves on within the stride, so that a loop in the code is not always met at the same place.
         let k = start + killed * 7 % stride;
-        let store = store_for(operation);
-        (operation.before)(&store);
+        let (store, dir) = store_for(operation);
         let mut child = Stepped::start(operation.name, &store);
         child.step(k);
         child.kill();
-        after(operation, &store, k);
+        after(operation, &store, dir.path(), k);
         killed += 1;
     }
     (total, killed)
 }
 
-fn options() -> StoreOptions {
-    StoreOptions::new(4 << 20).max_objects(256).max_clients(8)
-}
-
 fn store() -> Store {
-    Store::create(options()).expect("a store")
+    Store::create(operations::small(Path::new(""))).expect("a store")
 }
 
-fn store_for(operation: &Operation) -> Store {
-    let eviction = if operation.evicts { Eviction::LeastRecentlyUsed } else { Eviction::Never };
-    Store::create(options().eviction(eviction)).expect("a store")
+/// The operation's store and its folder, as the child finds them.
+fn store_for(operation: &Operation) -> (Store, TempDir) {
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = Store::create((operation.options)(dir.path())).expect("a store");
+    (operation.before)(&store);
+    (store, dir)
+}
+
+/// How many files of objects lie in the store's own folder.
+fn files(dir: &Path) -> usize {
+    let stores = std::fs::read_dir(dir).expect("the folder").flatten();
+    let files = stores.flat_map(|store| std::fs::read_dir(store.path()).into_iter().flatten().flatten());
+    files.filter(|file| file.file_name() != "alive").count()
 }
 
 /// What must hold after a death at instruction `k`.
-fn after(operation: &Operation, store: &Store, k: usize) {
+fn after(operation: &Operation, store: &Store, dir: &Path, k: usize) {
     let context = |what: &str| format!("{} killed after {k} instructions: {what}", operation.name);
     trace::eventually(&context("the dead client's place is not free"), || store.stats().clients == 1);
     store.check().unwrap_or_else(|e| panic!("{}", context(&e.to_string())));
     (operation.after)(store, &context);
     let empty = || (store.stats().objects, store.stats().used_bytes) == (0, 0);
     trace::eventually(&context("objects or bytes are left"), empty);
+    let stats = || store.stats();
+    let gone = || (stats().spilled_objects, stats().fallback_bytes, stats().queued_creates, files(dir)) == (0, 0, 0, 0);
+    trace::eventually(&context("something on disk or in the queue is left"), gone);
     store.check().unwrap_or_else(|e| panic!("{}", context(&e.to_string())));
 }

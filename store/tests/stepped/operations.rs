@@ -1,8 +1,11 @@
 //! The operations that a child is killed in, and what must be true afterwards.
 
+use std::path::Path;
 use std::time::Duration;
 
-use mobula_store::{ClientKey, Lifetime, ObjectHold, ObjectId, ObjectOptions, Store};
+use mobula_store::{
+    Array, ClientKey, Eviction, Lifetime, ObjectHold, ObjectId, ObjectOptions, ObjectState, Store, StoreOptions,
+};
 
 use crate::trace::stand;
 
@@ -12,8 +15,8 @@ pub(crate) type Context<'a> = &'a dyn Fn(&str) -> String;
 /// One operation with its surroundings.
 pub(crate) struct Operation {
     pub(crate) name: &'static str,
-    /// Whether the store evicts the least recently used objects.
-    pub(crate) evicts: bool,
+    /// The store that it happens in; the folder is its own.
+    pub(crate) options: fn(&Path) -> StoreOptions,
     /// What the survivor does first.
     pub(crate) before: fn(&Store),
     /// What the child does; it calls `stand` right before the part that is stepped.
@@ -21,6 +24,8 @@ pub(crate) struct Operation {
     /// What the survivor finds, and how it tidies up what may be there.
     pub(crate) after: fn(&Store, Context<'_>),
 }
+
+const PAGE: usize = 16 << 10;
 
 fn id(n: u8) -> ObjectId {
     ObjectId::from_bytes([n; 16])
@@ -45,6 +50,54 @@ fn whole_or_absent(store: &Store, n: u8, bytes: &[u8], context: Context<'_>) {
     store.delete(id(n)).unwrap_or_else(|e| panic!("{}", context(&e.to_string())));
 }
 
+/// The store of most operations.
+pub(crate) fn small(_: &Path) -> StoreOptions {
+    StoreOptions::new(4 << 20).max_objects(256).max_clients(8)
+}
+
+/// A store that is full soon.
+fn tight(_: &Path) -> StoreOptions {
+    StoreOptions::new(16 * PAGE).max_objects(64).max_clients(8)
+}
+
+fn spilling(dir: &Path) -> StoreOptions {
+    tight(dir).spill_dir(dir)
+}
+
+/// Content that differs everywhere, so that bytes in the wrong place are noticed.
+fn content(n: u8, len: usize) -> Vec<u8> {
+    (0..len).map(|i| n.wrapping_mul(31).wrapping_add((i / 64 + i) as u8)).collect()
+}
+
+/// Fills a tight store with objects of a quarter.
+fn four_quarters(store: &Store) {
+    for n in 1..=4 {
+        drop(store.put(id(n), &content(n, 4 * PAGE)).expect("put"));
+    }
+}
+
+fn all_four_are_whole(store: &Store, context: Context<'_>) {
+    for n in 1..=4 {
+        let view = store.get(id(n), Some(Duration::ZERO)).unwrap_or_else(|e| panic!("{}", context(&e.to_string())));
+        assert!(view[..] == content(n, 4 * PAGE), "{}", context(&format!("object {n} has other bytes")));
+    }
+    for n in 1..=4 {
+        store.delete(id(n)).unwrap_or_else(|e| panic!("{}", context(&e.to_string())));
+    }
+}
+
+/// What the child creates when there is no room; its bytes are not looked at.
+fn half(store: &Store) {
+    drop(store.create_object(id(100), 8 * PAGE).expect("create").seal().expect("seal"));
+}
+
+fn half_or_nothing(store: &Store, context: Context<'_>) {
+    if let Ok(view) = store.get(id(100), Some(Duration::ZERO)) {
+        assert_eq!(view.len(), 8 * PAGE, "{}", context("an object is there in part"));
+    }
+    let _ = store.delete(id(100));
+}
+
 fn nothing(_: &Store) {}
 
 fn put_one(store: &Store) {
@@ -63,8 +116,8 @@ fn children(store: &Store) -> Vec<ObjectHold> {
 pub(crate) fn all() -> Vec<Operation> {
     vec![
         Operation {
+            options: small,
             name: "create_seal_small",
-            evicts: false,
             before: nothing,
             child: |store| {
                 stand();
@@ -73,8 +126,8 @@ pub(crate) fn all() -> Vec<Operation> {
             after: |store, context| whole_or_absent(store, 1, &[7; 1000], context),
         },
         Operation {
+            options: small,
             name: "create_seal_pages",
-            evicts: false,
             before: nothing,
             child: |store| {
                 let mut buffer = store.create_object(id(2), 10).expect("create");
@@ -92,8 +145,8 @@ pub(crate) fn all() -> Vec<Operation> {
             },
         },
         Operation {
+            options: small,
             name: "abort",
-            evicts: false,
             before: nothing,
             child: |store| {
                 let buffer = store.create_object(id(1), 3000).expect("create");
@@ -103,8 +156,8 @@ pub(crate) fn all() -> Vec<Operation> {
             after: |store, context| whole_or_absent(store, 1, &[], context),
         },
         Operation {
+            options: small,
             name: "get_release",
-            evicts: false,
             before: put_one,
             child: |store| {
                 stand();
@@ -115,8 +168,8 @@ pub(crate) fn all() -> Vec<Operation> {
             after: |store, context| whole_or_absent(store, 1, &[7; 1000], context),
         },
         Operation {
+            options: small,
             name: "delete",
-            evicts: false,
             before: put_one,
             child: |store| {
                 stand();
@@ -125,8 +178,8 @@ pub(crate) fn all() -> Vec<Operation> {
             after: |store, context| whole_or_absent(store, 1, &[7; 1000], context),
         },
         Operation {
+            options: small,
             name: "last_release_of_a_deleted_object",
-            evicts: false,
             before: put_one,
             child: |store| {
                 let view = store.get(id(1), Some(Duration::ZERO)).expect("get");
@@ -137,8 +190,8 @@ pub(crate) fn all() -> Vec<Operation> {
             after: |store, context| whole_or_absent(store, 1, &[], context),
         },
         Operation {
+            options: small,
             name: "last_release_of_a_counted_object",
-            evicts: false,
             before: nothing,
             child: |store| {
                 let view = store.put_with(id(1), &[7; 1000], &counted()).expect("put");
@@ -148,8 +201,8 @@ pub(crate) fn all() -> Vec<Operation> {
             after: |_, _| {},
         },
         Operation {
+            options: small,
             name: "parent_with_children",
-            evicts: false,
             before: |store| drop(children(store)),
             child: |store| {
                 let children = children(store);
@@ -161,8 +214,8 @@ pub(crate) fn all() -> Vec<Operation> {
             after: |_, _| {},
         },
         Operation {
+            options: small,
             name: "promise_fulfil",
-            evicts: false,
             before: nothing,
             child: |store| {
                 stand();
@@ -176,8 +229,8 @@ pub(crate) fn all() -> Vec<Operation> {
             after: |_, _| {},
         },
         Operation {
+            options: small,
             name: "send_a_hold",
-            evicts: false,
             before: nothing,
             child: |store| {
                 let hold = store.put_with(id(1), &[9; 100], &counted()).expect("put").hold();
@@ -204,8 +257,8 @@ pub(crate) fn all() -> Vec<Operation> {
             },
         },
         Operation {
+            options: small,
             name: "receive_a_frame",
-            evicts: false,
             before: nothing,
             child: |store| {
                 let other = Store::attach(store.address()).expect("attach");
@@ -220,8 +273,8 @@ pub(crate) fn all() -> Vec<Operation> {
             after: |_, _| {},
         },
         Operation {
+            options: small,
             name: "queue_and_give_up",
-            evicts: false,
             before: fill,
             child: |store| {
                 stand();
@@ -235,8 +288,8 @@ pub(crate) fn all() -> Vec<Operation> {
             },
         },
         Operation {
+            options: |dir| small(dir).eviction(Eviction::LeastRecentlyUsed),
             name: "evict_for_room",
-            evicts: true,
             before: |store| {
                 for n in 10..14 {
                     store.put(id(n), &[n; 1000]).expect("put");
@@ -262,8 +315,8 @@ pub(crate) fn all() -> Vec<Operation> {
             },
         },
         Operation {
+            options: small,
             name: "detach",
-            evicts: false,
             before: put_one,
             child: |store| {
                 let other = Store::attach(store.address()).expect("attach");
@@ -271,6 +324,123 @@ pub(crate) fn all() -> Vec<Operation> {
                 drop(other);
             },
             after: |store, context| whole_or_absent(store, 1, &[7; 1000], context),
+        },
+        Operation {
+            options: small,
+            name: "into_mut",
+            before: nothing,
+            child: |store| {
+                let array = Array::from_shape_in(store, &[250], &[7_u32; 250]).expect("an array");
+                stand();
+                let mut writable = array.into_mut().expect("in place");
+                writable[0] = 8;
+                drop(writable.seal().expect("seal"));
+            },
+            after: |_, _| {},
+        },
+        Operation {
+            options: tight,
+            name: "compaction_by_a_creation",
+            before: |store| {
+                // Pieces of one page and of cells, with holes between them.
+                for n in 1..=13 {
+                    drop(store.put(id(n), &content(n, PAGE)).expect("put"));
+                }
+                for n in 20..=60 {
+                    drop(store.put(id(n), &content(n, 1000)).expect("put"));
+                }
+                for n in (1..=13).filter(|n| n % 3 != 1).chain((20..=60).filter(|n| n % 4 != 0)) {
+                    store.delete(id(n)).expect("delete");
+                }
+            },
+            child: |store| {
+                stand();
+                half(store);
+            },
+            after: |store, context| {
+                let left = (1..=13).filter(|n| n % 3 == 1).map(|n| (n, PAGE));
+                for (n, len) in left.chain((20..=60).filter(|n| n % 4 == 0).map(|n| (n, 1000))) {
+                    let view = store
+                        .get(id(n), Some(Duration::ZERO))
+                        .unwrap_or_else(|e| panic!("{}", context(&e.to_string())));
+                    assert!(view[..] == content(n, len), "{}", context(&format!("object {n} has other bytes")));
+                    drop(view);
+                    store.delete(id(n)).unwrap_or_else(|e| panic!("{}", context(&e.to_string())));
+                }
+                half_or_nothing(store, context);
+            },
+        },
+        Operation {
+            options: spilling,
+            name: "spill_by_a_creation",
+            before: four_quarters,
+            child: |store| {
+                stand();
+                half(store);
+            },
+            after: |store, context| {
+                half_or_nothing(store, context);
+                all_four_are_whole(store, context);
+            },
+        },
+        Operation {
+            options: spilling,
+            name: "restore_by_a_get",
+            before: |store| {
+                four_quarters(store);
+                store.evict(u64::MAX).expect("spill");
+                assert_eq!(store.info(id(2)).expect("it is there").state, ObjectState::Spilled);
+            },
+            child: |store| {
+                stand();
+                assert_eq!(store.get(id(2), Some(Duration::ZERO)).expect("get").len(), 4 * PAGE);
+                assert_eq!(store.info(id(2)).expect("it is there").state, ObjectState::Sealed);
+            },
+            after: all_four_are_whole,
+        },
+        Operation {
+            options: spilling,
+            name: "last_release_of_a_spilled_object",
+            before: nothing,
+            child: |store| {
+                let hold = store.put_with(id(1), &content(1, 4 * PAGE), &counted()).expect("put").hold();
+                store.evict(u64::MAX).expect("spill");
+                stand();
+                drop(hold);
+            },
+            after: |_, _| {},
+        },
+        Operation {
+            options: |dir| tight(dir).fallback(true),
+            name: "creation_in_a_file",
+            before: four_quarters,
+            child: |store| {
+                stand();
+                half(store);
+                store.delete(id(100)).expect("delete");
+            },
+            after: |store, context| {
+                half_or_nothing(store, context);
+                all_four_are_whole(store, context);
+            },
+        },
+        Operation {
+            options: tight,
+            name: "creation_that_queues_in_vain",
+            before: four_quarters,
+            child: |store| {
+                let options = ObjectOptions::new().timeout(Duration::from_millis(400));
+                stand();
+                let refused = store.create_object_with(id(100), 8 * PAGE, &options);
+                assert!(refused.is_err_and(|e| e.is_store_full()));
+            },
+            after: |store, context| {
+                assert_eq!(store.stats().queued_creates, 0, "{}", context("the dead queues"));
+                all_four_are_whole(store, context);
+                // Nobody comes first.
+                half(store);
+                half_or_nothing(store, context);
+            },
         },
     ]
 }

@@ -28,7 +28,7 @@ struct HolderLine {
 }
 
 pub(crate) fn run(at: &At, out: &mut Output) -> Result<(), Failure> {
-    let store = Store::attach(&at.address)?;
+    let store = Store::attach_read_only(&at.address)?;
     let mut objects = store.list();
     objects.sort_by_key(|info| (std::cmp::Reverse(info.age), info.id));
     if at.json {

@@ -23,7 +23,7 @@ struct Done {
 
 /// Writes an object's bytes to standard output.
 pub(crate) fn get(args: &GetArgs, out: &mut Output) -> Result<(), Failure> {
-    let view = Store::attach(&args.address)?.get(args.id, Some(args.timeout))?;
+    let view = Store::attach_read_only(&args.address)?.get(args.id, Some(args.timeout))?;
     out.bytes(if args.metadata { view.metadata() } else { &view })
 }
 

@@ -8,7 +8,7 @@ use crate::output::Output;
 use crate::size;
 
 pub(crate) fn run(at: &At, out: &mut Output) -> Result<(), Failure> {
-    let stats = Store::attach(&at.address)?.stats();
+    let stats = Store::attach_read_only(&at.address)?.stats();
     let sizes = [
         ("capacity_bytes", stats.capacity_bytes),
         ("used_bytes", stats.used_bytes),

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use mobula_store::{ObjectId, ObjectInfo, ObjectState};
+use mobula_store::{Array, ObjectId, ObjectInfo, ObjectState};
 
-use super::{Lane, Step};
-use crate::torture::content::{Kind, Stamp};
+use super::{Lane, Step, unexpected};
+use crate::torture::content::{Key, Kind, Stamp};
 use crate::torture::journal::Op;
 
 impl Lane<'_> {
@@ -137,6 +137,24 @@ impl Lane<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Looks at something that is listed, whoever thinks to be alone with it.
+    pub(super) fn lurk(&mut self) -> Step {
+        let store = self.store();
+        let listed = store.list();
+        let Some(id) = self.random.pick(&listed).map(|info| info.id) else { return Ok(()) };
+        self.count(Op::Lurk);
+        let view = match store.get(id, Some(Duration::ZERO)) {
+            Ok(view) => view,
+            Err(error) if error.is_timeout() => return Ok(()),
+            Err(error) => return Err(unexpected("get of what is listed", id, &error)),
+        };
+        if Key::of(id).is_some() {
+            return self.verified(&view).map(drop);
+        }
+        let array = Array::<u64>::from_view(view).map_err(|error| unexpected("array", id, &error))?;
+        super::private::verify_array(&array)
     }
 
     pub(super) fn read_stats(&mut self) -> Step {

@@ -13,6 +13,21 @@ const MOST: usize = 12;
 /// Longest array, in elements.
 const ELEMENTS: u64 = 4096;
 
+/// Returns what stands at a place of every array.
+fn element(place: u64) -> u64 {
+    place.wrapping_mul(0x9e37_79b9)
+}
+
+/// Checks an array that somebody else made: all is as it should be but for one bit.
+pub(super) fn verify_array(array: &Array<u64>) -> Step {
+    let wrong: Vec<usize> = (0..array.len()).filter(|&i| array[i] != element(i as u64)).collect();
+    match wrong[..] {
+        [] => Ok(()),
+        [at] if array[at] == element(at as u64) ^ 1 => Ok(()),
+        _ => Err(format!("array {} of {} elements is damaged at {wrong:?}", array.id(), array.len())),
+    }
+}
+
 impl Lane<'_> {
     /// Makes, reads or drops a counted object.
     pub(super) fn work_on_private(&mut self) -> Step {
@@ -114,7 +129,7 @@ impl Lane<'_> {
         let store = self.store();
         let (rows, columns) = (self.random.within(1, 4) as usize, self.random.below(ELEMENTS) as usize);
         let shape = [rows, columns];
-        let data: Vec<u64> = (0..rows as u64 * columns as u64).map(|i| i.wrapping_mul(0x9e37_79b9)).collect();
+        let data: Vec<u64> = (0..rows as u64 * columns as u64).map(|i| element(i)).collect();
         let made = if self.random.one_in(2) {
             Array::from_shape_in(&store, &shape, &data)
         } else {
@@ -138,7 +153,51 @@ impl Lane<'_> {
         }
         self.tally.objects += 1;
         self.tally.bytes += 8 * data.len() as u64;
-        drop(again);
+        match self.random.one_in(2) {
+            true => self.rewrite_array(again, data),
+            false => {
+                drop(again);
+                self.goes(id)
+            }
+        }
+    }
+
+    /// Makes an array writable: in place if nothing else holds it, else as a copy that leaves the old one as it was.
+    fn rewrite_array(&mut self, array: Array<u64>, data: Vec<u64>) -> Step {
+        let (old, shape) = (array.id(), array.shape().to_vec());
+        let other = self.random.one_in(3).then(|| array.clone());
+        let mut writable = match array.into_mut() {
+            Ok(writable) => writable,
+            Err(error) if error.is_store_full() => return self.make_room(),
+            Err(error) => return Err(unexpected("into_mut", old, &error)),
+        };
+        self.count(Op::IntoMut);
+        let changed = self.random.index(data.len().max(1));
+        if let Some(element) = writable.get_mut(changed) {
+            *element ^= 1;
+        }
+        let array = match self.random.one_in(4) {
+            true => {
+                drop(writable);
+                None
+            }
+            false => Some(writable.seal().map_err(|error| unexpected("seal of what was thawed", old, &error))?),
+        };
+        let differs =
+            |array: &Array<u64>| array.iter().zip(&data).enumerate().find(|(_, (a, b))| a != b).map(|(i, _)| i);
+        if let Some(other) = other
+            && (differs(&other).is_some() || array.as_ref().is_some_and(|array| array.id() == old))
+        {
+            return Err(format!("array {old} was made writable under somebody's hands"));
+        }
+        self.goes(old)?;
+        let Some(array) = array else { return Ok(()) };
+        let id = array.id();
+        if array.shape() != shape || array.len() != data.len() || differs(&array) != data.get(changed).map(|_| changed)
+        {
+            return Err(format!("array {id}, which was {old}, is damaged"));
+        }
+        drop(array);
         self.goes(id)
     }
 
