@@ -30,19 +30,21 @@ pub(crate) const EMPTY: usize = CLASSES.len();
 
 /// The free slots that one client keeps.
 #[derive(Debug)]
-pub(crate) struct Magazine([OnceLock<Box<[Rack; EMPTY + 1]>>; STRIPES]);
+pub(crate) struct Magazine([[Rack; EMPTY + 1]; STRIPES]);
 
 /// The free slots of one class.
 #[derive(Debug)]
 struct Rack {
-    cells: [AtomicU64; DEPTH],
+    /// Made when the first slot comes.
+    cells: OnceLock<Box<[AtomicU64]>>,
     /// Where the next one goes, most of the time.
     top: AtomicUsize,
 }
 
 impl Default for Magazine {
     fn default() -> Self {
-        Magazine([const { OnceLock::new() }; STRIPES])
+        let rack = || Rack { cells: OnceLock::new(), top: AtomicUsize::new(0) };
+        Magazine(std::array::from_fn(|_| std::array::from_fn(|_| rack())))
     }
 }
 
@@ -54,19 +56,19 @@ impl Magazine {
 
     #[inline]
     fn rack(&self, class: usize) -> &Rack {
-        let rack = |_| Rack { cells: [const { AtomicU64::new(0) }; DEPTH], top: AtomicUsize::new(0) };
-        &self.0[stripe()].get_or_init(|| Box::new(std::array::from_fn(rack)))[class.min(EMPTY)]
+        &self.0[stripe()][class.min(EMPTY)]
     }
 
     /// Takes the slot that was put there last.
     #[inline]
     pub(crate) fn take(&self, class: usize) -> Option<SlotRef> {
         let rack = self.rack(class);
-        let top = rack.top.load(Ordering::Relaxed).min(DEPTH);
+        let cells = rack.cells.get()?;
+        let top = rack.top.load(Ordering::Relaxed).min(cells.len());
         for i in (0..top).rev() {
-            let word = rack.cells[i].load(Ordering::Relaxed);
+            let word = cells[i].load(Ordering::Relaxed);
             // SYNC magazine: what was done to the slot before it was put here is visible.
-            if word != 0 && rack.cells[i].compare_exchange(word, 0, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+            if word != 0 && cells[i].compare_exchange(word, 0, Ordering::Acquire, Ordering::Relaxed).is_ok() {
                 rack.top.store(i, Ordering::Relaxed);
                 return Some(SlotRef { index: (word as u32).wrapping_sub(1), generation: (word >> 32) as u32 });
             }
@@ -79,8 +81,9 @@ impl Magazine {
     #[inline]
     pub(crate) fn next(&self, class: usize) -> Option<u32> {
         let rack = self.rack(class);
-        let top = rack.top.load(Ordering::Relaxed).min(DEPTH).checked_sub(1)?;
-        (rack.cells[top].load(Ordering::Relaxed) as u32).checked_sub(1)
+        let cells = rack.cells.get()?;
+        let top = rack.top.load(Ordering::Relaxed).min(cells.len()).checked_sub(1)?;
+        (cells[top].load(Ordering::Relaxed) as u32).checked_sub(1)
     }
 
     /// Keeps a slot; false if there is no room.
@@ -88,11 +91,10 @@ impl Magazine {
     pub(crate) fn put(&self, class: usize, at: SlotRef) -> bool {
         let rack = self.rack(class);
         let word = u64::from(at.generation) << 32 | (u64::from(at.index) + 1);
-        let depth = Self::depth(class);
+        let cells = rack.cells.get_or_init(|| (0..Self::depth(class)).map(|_| AtomicU64::new(0)).collect());
         let top = rack.top.load(Ordering::Relaxed);
         // Another thread of this stripe may have taken the place; whoever finds none soon calls it full.
-        for i in (top..depth).take(TRIES) {
-            let cell = &rack.cells[i];
+        for (i, cell) in cells.iter().enumerate().skip(top).take(TRIES) {
             // SYNC magazine: pairs with the exchange in `take`.
             if cell.load(Ordering::Relaxed) == 0
                 && cell.compare_exchange(0, word, Ordering::Release, Ordering::Relaxed).is_ok()
@@ -163,7 +165,7 @@ mod tests {
             let all: Vec<_> = (0..threads).map(|me| scope.spawn(work(me))).collect();
             all.into_iter().flat_map(|t| t.join().unwrap()).map(|at| u64::from(at.index) + 1).sum()
         });
-        let racks = magazine.0.iter().filter_map(OnceLock::get).flat_map(|racks| &racks[2].cells);
+        let racks = magazine.0.iter().filter_map(|racks| racks[2].cells.get()).flatten();
         let left: u64 = racks.map(|cell| cell.load(Ordering::Relaxed) & 0xffff_ffff).sum();
         assert_eq!(sum + left, (1..=u64::from(threads)).sum::<u64>());
     }

@@ -82,6 +82,7 @@ ops! {
     Array "array",
     IntoMut "into_mut",
     Lurk "lurk",
+    Read "read-only",
     Evict "evict",
 }
 

@@ -7,7 +7,7 @@
 //! | `private.rs` | counted objects, alone and in trees, arrays | that they go with their last holder |
 //! | `shared.rs` | objects that everybody makes, holds, deletes | that they are whole |
 //! | `look.rs` | `wait`, `get_many`, `list`, `info`, `stats`, `check`, `evict` | its own objects among all; others' are whole |
-//! | `client.rs` | further clients, forked children | what they may and may not do |
+//! | `client.rs` | further clients, some that only read, forked children | what they may and may not do |
 //!
 //! A step that sees something that must not be returns it as an error; the process then ends and the
 //! run with it.
@@ -51,6 +51,8 @@ pub(crate) struct Lane<'a> {
     client: Store,
     /// A further client of this process.
     guest: Option<Store>,
+    /// A client that can only read.
+    reader: Option<Store>,
     kept: BTreeMap<u64, Stamp>,
     drafts: Vec<Draft>,
     stream: [Option<Stamp>; stream::LEN as usize],
@@ -74,6 +76,7 @@ impl<'a> Lane<'a> {
             random: Random::of(&seeds),
             client,
             guest: None,
+            reader: None,
             kept: BTreeMap::new(),
             drafts: Vec::new(),
             stream: [None; stream::LEN as usize],
@@ -121,6 +124,7 @@ impl<'a> Lane<'a> {
             960..962 => self.fork(),
             962..966 => self.evict(),
             966..969 => self.lurk(),
+            969..976 => self.only_read(),
             _ => self.let_go(),
         }
     }
@@ -156,6 +160,7 @@ impl<'a> Lane<'a> {
         }
         self.holds.clear();
         self.guest = None;
+        self.reader = None;
         Ok(())
     }
 

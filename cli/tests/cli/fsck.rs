@@ -1,4 +1,4 @@
-//! `mobula fsck` of a living store.
+//! `mobula fsck` of a living store and of a dump.
 
 use mobula_store::{ObjectId, Store};
 use serde_json::Value;
@@ -22,6 +22,22 @@ fn what_is_no_store_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("missing");
     assert!(failed(&call(&["fsck", missing.to_str().unwrap()])).contains("no store answers"));
-    let complaint = failed(&call(&["fsck", folder.path().to_str().unwrap()]));
-    assert!(complaint.contains("not the socket of a store"), "{complaint}");
+    let garbage = folder.path().join("garbage");
+    std::fs::write(&garbage, [7; 10_000]).unwrap();
+    for path in [folder.path(), &garbage] {
+        let output = call(&["fsck", path.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+    }
+}
+
+#[test]
+fn a_dump_is_checked_like_the_store() {
+    let served = Served::start(&[]);
+    let store = Store::attach(&served.address).unwrap();
+    store.put(ObjectId::random(), b"0123456789").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let dump = folder.path().join("dump");
+    said(&served.call(&["store", "dump", dump.to_str().unwrap()]));
+    let text = said(&call(&["fsck", dump.to_str().unwrap()]));
+    assert!(text.starts_with("clean: 1 objects, 2 clients, "), "{text}");
 }

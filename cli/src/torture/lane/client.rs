@@ -1,11 +1,11 @@
-//! Clients that come and go: further ones of the same process, and forked children.
+//! Clients that come and go: further ones of the same process, those that can only read, and forked children.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use mobula_store::{Lifetime, Store};
 
-use super::{Lane, Step};
+use super::{Lane, Step, unexpected};
 use crate::torture::content::{self, Stamp};
 use crate::torture::fork;
 use crate::torture::journal::Op;
@@ -16,9 +16,50 @@ impl Lane<'_> {
         if self.guest.take().is_some() {
             return Ok(());
         }
-        self.guest = attach(&self.cast.plan.address)?;
+        self.guest = admitted(Store::attach(&self.cast.plan.address))?;
         self.count(Op::Attach);
         Ok(())
+    }
+
+    /// Reads as a client that can do nothing else, and tries to change something.
+    pub(super) fn only_read(&mut self) -> Step {
+        let Some(reader) = self.reader.clone() else {
+            self.reader = admitted(Store::attach_read_only(&self.cast.plan.address))?;
+            return Ok(());
+        };
+        if self.random.one_in(8) {
+            self.reader = None;
+            return Ok(());
+        }
+        self.count(Op::Read);
+        let shared = self.some_shared();
+        let zero = Some(Duration::ZERO);
+        let refusals = [
+            reader.create_object(shared, 1).map(drop),
+            reader.delete(shared).map(drop),
+            reader.promise(shared).map(drop),
+            reader.evict(1).map(drop),
+        ];
+        if let Some(i) = refusals.iter().position(|answer| !matches!(answer, Err(error) if error.is_read_only())) {
+            return Err(format!("call {i} of a client that can only read answered {:?}", refusals[i]));
+        }
+        if let Ok(view) = reader.get(shared, Some(Duration::from_micros(self.random.below(2000)))) {
+            let stamp = self.verified(&view)?;
+            self.keep_view(view, stamp);
+        }
+        let Some((id, stamp)) = self.some_kept() else { return Ok(()) };
+        match reader.get(id, zero) {
+            Ok(view) => {
+                self.matches(&view, stamp)?;
+                if !reader.contains(id) {
+                    return Err(format!("a reader views {id} and does not contain it"));
+                }
+                self.keep_view(view, stamp);
+                Ok(())
+            }
+            Err(error) if error.is_timeout() && self.may_be_evicted(id, stamp) => self.evicted(id),
+            Err(error) => Err(unexpected("a reader's get", id, &error)),
+        }
     }
 
     /// Forks: the child's inherited handles are dead, a client of its own works.
@@ -53,7 +94,7 @@ impl Lane<'_> {
                 content::verify(view)?;
             }
             drop((store.clone(), view.clone(), hold.clone()));
-            let Some(own) = attach(address)? else { return Ok(()) };
+            let Some(own) = admitted(Store::attach(address))? else { return Ok(()) };
             if let Some((id, stamp)) = kept {
                 let view = own.get(id, zero).map_err(|error| format!("a child's get of {id}: {error}"))?;
                 if content::verify(&view)? != stamp {
@@ -85,9 +126,9 @@ impl Lane<'_> {
     }
 }
 
-/// Attaches as a new client; `None` while the store has no node, or no place for one more.
-fn attach(address: &str) -> Result<Option<Store>, String> {
-    match Store::attach(address) {
+/// Takes the answer to an attach; `None` while the store has no node, or no place for one more.
+fn admitted(answer: mobula_store::Result<Store>) -> Result<Option<Store>, String> {
+    match answer {
         Ok(store) => Ok(Some(store)),
         Err(error) if error.is_store_full() || error.is_disconnected() => Ok(None),
         Err(error) => Err(format!("attach answered: {error}")),

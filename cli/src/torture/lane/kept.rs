@@ -83,8 +83,18 @@ impl Lane<'_> {
         let id = self.key(Kind::Kept, number);
         let sealed = self.kept.get(&number).copied();
         let store = self.store();
+        let begun = Instant::now();
         match store.create_object(id, 100) {
             Err(error) if error.is_exists() => Ok(()),
+            // It may be evicted, or somebody is stopped where it would have been found.
+            Err(error) if error.is_store_full() => {
+                self.refused(&error, id, begun, self.cast.plan.patience)?;
+                match sealed {
+                    Some(stamp) if !store.contains(id) && self.may_be_evicted(id, stamp) => self.evicted(id),
+                    Some(_) if !store.contains(id) => Err(format!("object {id} is there and not contained")),
+                    _ => Ok(()),
+                }
+            }
             Err(error) => Err(unexpected("create of what exists", id, &error)),
             Ok(buffer) if sealed.is_some_and(|stamp| self.may_be_evicted(id, stamp)) => {
                 drop(buffer);

@@ -129,7 +129,7 @@ impl Lane<'_> {
         let store = self.store();
         let (rows, columns) = (self.random.within(1, 4) as usize, self.random.below(ELEMENTS) as usize);
         let shape = [rows, columns];
-        let data: Vec<u64> = (0..rows as u64 * columns as u64).map(|i| element(i)).collect();
+        let data: Vec<u64> = (0..rows as u64 * columns as u64).map(element).collect();
         let made = if self.random.one_in(2) {
             Array::from_shape_in(&store, &shape, &data)
         } else {
