@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if [ "${1:-}" = --short ]; then
-    : "${MOBULA_STEPS:=40}" "${MOBULA_KILLS:=400}"
+    : "${MOBULA_STEPS:=16}" "${MOBULA_KILLS:=300}"
 else
     : "${MOBULA_STEPS:=all}" "${MOBULA_KILLS:=20000}"
 fi
