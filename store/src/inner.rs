@@ -28,7 +28,7 @@ use crate::shared::Shared;
 use crate::slot::{self, Slot, SlotRef, State};
 use crate::sync::Ordering;
 use crate::sys::{clock, fork};
-use crate::waits::{self, On};
+use crate::waits;
 
 /// One client's handle of a store; the last clone's drop detaches it.
 #[derive(Debug)]
@@ -499,12 +499,11 @@ impl Inner {
     }
 
     /// Takes a creation back and drops the creator's unit.
-    pub(crate) fn abort(&self, at: SlotRef, id: ObjectId) {
+    pub(crate) fn abort(&self, at: SlotRef) {
         let slot = self.slot(at);
         let state = slot.state();
         if state.generation() == at.generation && state.state() == slot::CREATING {
             reap::abort_creation(&self.actor(), at, state);
-            waits::wake(&self.shared, On::Object(id));
         }
         self.actor().drop_unit(at.index, VIEW);
     }

@@ -367,7 +367,7 @@ impl Draft {
 impl Drop for Draft {
     fn drop(&mut self) {
         if self.armed && !self.inner.is_foreign() {
-            self.inner.abort(self.at, self.id);
+            self.inner.abort(self.at);
         }
     }
 }

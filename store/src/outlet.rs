@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::holds::Looks;
-use crate::layout::{H_DIR, H_OPTIONS, H_UUID, HEADER_BYTES};
+use crate::layout::{H_DIR, H_OPTIONS, HEADER_BYTES};
 use crate::options::{Eviction, StoreOptions};
 use crate::shared::Shared;
 use crate::sync::Ordering;
@@ -65,7 +65,7 @@ pub(crate) fn publish(shared: &Shared, options: &StoreOptions) -> Result<()> {
 /// If the folder cannot be made or used.
 pub(crate) fn open(shared: &Shared, looks: &Looks, creator: bool) -> Result<()> {
     let Some(base) = folder(shared) else { return Ok(()) };
-    let uuid = [H_UUID, H_UUID + 8].map(|at| shared.ctl.u64(at).load(Ordering::Relaxed));
+    let uuid = shared.uuid();
     let disk = if creator { Disk::create(&base, uuid) } else { Disk::open(&base, uuid) };
     looks.open_disk(disk.map_err(|e| Error::folder(&base, e))?);
     Ok(())
