@@ -166,7 +166,8 @@ pub(crate) fn pass(gate: &str) {
 
 /// Finds an example's program beside the running test, and builds it if it is not there or older than
 /// the test: `cargo test` builds no program for an example that has tests of its own, and none at all
-/// for `--test`.
+/// for `--test`. It is built as one of the workspace, as `cargo test --workspace` does, so that nothing
+/// below it is compiled once more with other features.
 pub(crate) fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let profile = test.parent().and_then(Path::parent).unwrap();
@@ -174,7 +175,7 @@ pub(crate) fn example(name: &str) -> PathBuf {
     let made = |path: &Path| fs::metadata(path).and_then(|data| data.modified()).ok();
     if made(&program).is_none_or(|made_at| Some(made_at) < made(&test)) {
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--quiet", "--package", "mobula", "--example", name]);
+        cargo.args(["build", "--quiet", "--workspace", "--example", name]);
         cargo.current_dir(env!("CARGO_MANIFEST_DIR")).env("CARGO_TARGET_DIR", profile.parent().unwrap());
         if profile.file_name().is_some_and(|folder| folder == "release") {
             cargo.arg("--release");
