@@ -28,7 +28,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::address::Address;
 use crate::arena::Arena;
@@ -43,6 +43,9 @@ use crate::reap;
 use crate::segment::{self, CTL_PREFIX, CTL_SUFFIX, NAMED_FOLDER};
 use crate::shared::Shared;
 use crate::sys::{memory, process};
+
+/// How long an adopter leaves a place alone that somebody else is freeing.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// A store without a server, with living clients.
 #[derive(Debug)]
@@ -96,7 +99,11 @@ pub(crate) fn addresses_in_use() -> HashSet<u64> {
 
 impl Survivor {
     /// Becomes a client of it (step 5).
-    pub(crate) fn take_over(self) -> Result<Adopted> {
+    ///
+    /// # Errors
+    ///
+    /// `is_store_full` if all places for clients are taken by living ones, or still by others at the deadline.
+    pub(crate) fn take_over(self, deadline: Instant) -> Result<Adopted> {
         let Survivor { shared, arena, origin } = self;
         let len = shared.layout.arena_len();
         let arena =
@@ -109,21 +116,46 @@ impl Survivor {
         for joiner in (0..shared.layout.clients).filter_map(|index| client::at(&shared, index, client::JOINING)) {
             client::cancel(&shared, joiner);
         }
-        let me = loop {
-            if let Some(me) = client::take(&shared, pid, start, origin.clients) {
-                break me;
-            }
-            // All places are taken: one of the dead makes room, in its own name.
-            let full = || Error::from(ErrorKind::ClientsFull(origin.clients));
-            let me = client::seize(&shared, pid, start).ok_or_else(full)?;
-            reap::reap(&Actor { shared: &shared, arena: &arena, looks: &looks, me }, me);
-        };
+        let as_client = |me| Actor { shared: &shared, arena: &arena, looks: &looks, me };
+        let me = place(&shared, (pid, start), origin.clients, deadline, |dead| reap::reap(&as_client(dead), dead))
+            .ok_or_else(|| Error::from(ErrorKind::ClientsFull(origin.clients)))?;
         if let Err(error) = segment::commit_holds(&shared, me.index) {
             client::cancel(&shared, me);
             return Err(Error::io("no memory for the tables of one more client", error));
         }
         client::confirm(&shared, me);
         Ok(Adopted { shared, arena, looks, me, origin })
+    }
+}
+
+/// Takes a place for a process, pid and start time; if all are taken one of the dead makes room, reaped in its own name.
+///
+/// Others reap the dead, too, so a place may come free between two looks at it; and one of them may be stopped in the
+/// midst, so that a place on its way out stays for a while.
+fn place(
+    shared: &Shared,
+    (pid, start): (u32, u64),
+    most: usize,
+    deadline: Instant,
+    mut reap: impl FnMut(ClientKey) -> bool,
+) -> Option<ClientKey> {
+    let mut seized = None;
+    loop {
+        if let Some(me) = client::take(shared, pid, start, most) {
+            return Some(me);
+        }
+        // With this process's own pid in its record nobody takes it for dead any more.
+        seized = client::seize(shared, pid, start).or(seized).filter(|dead| client::is_recorded(shared, *dead));
+        let leaves = |index| client::at(shared, index, client::REAPING).is_some();
+        match seized {
+            // If that is left to another reaper, it takes a while.
+            Some(dead) => _ = reap(dead),
+            None if !(0..shared.layout.clients).any(leaves) => return client::take(shared, pid, start, most),
+            None => std::thread::sleep(PAUSE),
+        }
+        if Instant::now() >= deadline {
+            return client::take(shared, pid, start, most);
+        }
     }
 }
 
@@ -238,4 +270,64 @@ impl ControlFile {
 fn open_plain(path: &Path) -> Option<File> {
     let plain = fs::metadata(path).is_ok_and(|meta| meta.is_file());
     plain.then(|| File::options().read(true).write(true).open(path).ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::C_START;
+    use crate::sync::Ordering;
+    use crate::{Store, StoreOptions};
+
+    /// A store of three clients whose first one, the server, is taken for dead.
+    fn full() -> (Store, [Store; 2]) {
+        let server = Store::create(StoreOptions::new(1 << 20).max_clients(3)).unwrap();
+        let others = [(); 2].map(|()| Store::attach(server.address()).unwrap());
+        let shared = &others[0].inner().shared;
+        shared.ctl.u64(shared.layout.client(server.client().index.into()) + C_START).store(1, Ordering::Relaxed);
+        (server, others)
+    }
+
+    fn adopt(store: &Store, mut reap: impl FnMut(&Actor<'_>, ClientKey) -> bool) -> Option<ClientKey> {
+        let shared = &store.inner().shared;
+        let (pid, time) = (std::process::id(), Instant::now() + Duration::from_secs(60));
+        let as_client = |me| Actor { me, ..store.inner().actor() };
+        place(shared, (pid, process::start_time(pid).unwrap()), 3, time, |dead| reap(&as_client(dead), dead))
+    }
+
+    #[test]
+    fn a_full_store_takes_the_adopter_in_once_a_stopped_reaper_goes_on() {
+        let (server, [_first, other]) = full();
+        let mut tries = 0;
+        let place = adopt(&other, |actor, dead| {
+            tries += 1;
+            tries > 2 && reap::reap(actor, dead)
+        });
+        assert_eq!(place.map(|place| place.index), Some(server.client().index));
+        assert!(client::confirm(&other.inner().shared, place.unwrap()));
+        assert_eq!(adopt(&other, |_, _| panic!("nobody is dead")), None, "all places are taken by the living");
+        std::mem::forget(server);
+    }
+
+    #[test]
+    fn a_place_that_comes_free_between_two_looks_is_found() {
+        let (server, [survivor, other]) = full();
+        let shared = &survivor.inner().shared;
+        let at = usize::from(server.client().index);
+        let (record, start) = (shared.ctl.u64(shared.layout.client(at)), shared.layout.client(at) + C_START);
+        for round in 0..2000_u32 {
+            let generation = client::generation(client::load(shared, at));
+            shared.ctl.u64(start).store(1, Ordering::Relaxed);
+            record.store(client::word(generation, client::REAPING), Ordering::SeqCst);
+            let place = std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    (0..round % 64).for_each(|_| std::hint::spin_loop());
+                    record.store(client::word(generation + 1, client::FREE), Ordering::SeqCst);
+                });
+                adopt(&other, |_, _| true)
+            });
+            assert!(place.is_some_and(|place| client::confirm(shared, place)), "round {round}");
+        }
+        std::mem::forget(server);
+    }
 }

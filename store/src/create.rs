@@ -62,7 +62,7 @@ fn open(options: &StoreOptions, layout: Layout, address: Address) -> Result<Arc<
     let listener = address.bind().inspect_err(|_| undo(&address))?;
     let was_there = survivor.is_some();
     let made = match survivor {
-        Some(survivor) => survivor.take_over(),
+        Some(survivor) => survivor.take_over(deadline),
         None => furnish(options, layout, &address),
     };
     let Adopted { shared, arena, looks, me, origin } = made.inspect_err(|_| address.remove())?;
