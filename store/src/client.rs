@@ -120,14 +120,15 @@ pub(crate) fn living(shared: &Shared) -> impl Iterator<Item = ClientKey> + '_ {
     alive.filter(|client| !is_dead(shared, client.index.into()))
 }
 
-/// Makes a dead client's record the calling process's own, so that it can be reaped in its own name.
+/// Makes a dead client's record the calling process's own, so that it can be reaped in its own name; or that of a
+/// reader that has left, which has done all it can.
 ///
 /// For who is alone in taking records and finds none free. Whoever reaps the client beside this does
 /// the same work under the same lock; at worst the record is free afterwards, with a pid that says nothing.
 pub(crate) fn seize(shared: &Shared, pid: u32, start: u64) -> Option<ClientKey> {
     let dead = (0..shared.layout.clients)
         .filter_map(|index| at(shared, index, ALIVE).or_else(|| at(shared, index, REAPING)))
-        .find(|client| is_dead(shared, client.index.into()))?;
+        .find(|client| is_dead(shared, client.index.into()) || readers::has_left(shared, client.index.into()))?;
     let record = shared.layout.client(dead.index.into());
     shared.ctl.u64(record + C_START).store(start, Ordering::Relaxed);
     shared.ctl.u32(record + C_PID).store(pid, Ordering::Relaxed);

@@ -66,7 +66,7 @@ fn open(options: &StoreOptions, layout: Layout, address: Address) -> Result<Arc<
         None => furnish(options, layout, &address),
     };
     let Adopted { shared, arena, looks, me, origin } = made.inspect_err(|_| address.remove())?;
-    let text = address.text.clone();
+    let (text, socket) = (address.text.clone(), address.socket.clone());
     let create_timeout = origin.patience;
     let host = Host { shared: shared.clone(), arena: arena.clone(), looks: looks.clone(), me, origin, address };
     // A new store has nobody to take in.
@@ -89,7 +89,7 @@ fn open(options: &StoreOptions, layout: Layout, address: Address) -> Result<Arc<
         create_timeout,
         opening: Mutex::default(),
         mailbox_taken: AtomicBool::new(false),
-        link: Link::serving(server, was_there),
+        link: Link::serving(server, was_there, socket),
     }))
 }
 

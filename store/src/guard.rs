@@ -13,7 +13,8 @@
 //!   served:    watches the connection and the server's process
 //!   orphaned:  watches the processes of all other clients and reaps those that die, beside the other
 //!              survivors, who do the same (ST-20); watches the folder of the socket for an announcement,
-//!              or a reader that knocks, for which it does what the server would (readers.rs)
+//!              or for a knock: a reader wants something (readers.rs), or a client that has ended leaves a
+//!              reaping to somebody (reap.rs); the guards do what the server would
 //! ```
 //!
 //! Nobody has to be told of a death twice, and nothing is polled. Only where the system is out of
@@ -160,7 +161,25 @@ pub(crate) fn watch(
     Ok(Membership { member })
 }
 
+/// Wakes the guards that watch the folder of a socket because their server is gone.
+///
+/// Sets the folder's mode to what it is: what counts is that the kernel reports it, also where there is no socket
+/// any more. A folder that is gone was a dead server's own: nobody watches it.
+pub(crate) fn knock(socket: &Path) {
+    let folder = folder(socket);
+    let _ = std::fs::metadata(folder).and_then(|meta| std::fs::set_permissions(folder, meta.permissions()));
+}
+
+fn folder(socket: &Path) -> &Path {
+    socket.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 impl Membership {
+    /// Returns the path of the store's socket.
+    pub(crate) fn socket(&self) -> &Path {
+        &self.member.socket
+    }
+
     /// Ends it: when this returns the thread does nothing more in the client's name.
     ///
     /// Returns the connection, which should end after the client's record is free.
@@ -401,10 +420,9 @@ impl Folders {
             self.news = made.ok().filter(|news| post.watch(news.as_fd(), NEWS, epoll::EventFlags::IN).is_ok());
         }
         let Some(news) = &self.news else { return false };
-        let folder = socket.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        // The announcement is a change of the socket's attributes (`Address::announce`). A folder that is
-        // gone takes no new socket.
-        match inotify::add_watch(news, folder, inotify::WatchFlags::ATTRIB) {
+        // The announcement is a change of the socket's attributes (`Address::announce`), a knock one of the
+        // folder's. A folder that is gone takes no new socket.
+        match inotify::add_watch(news, folder(socket), inotify::WatchFlags::ATTRIB) {
             Ok(_) | Err(rustix::io::Errno::NOENT) => true,
             Err(_) => false,
         }
@@ -421,5 +439,56 @@ impl Folders {
         if let Some(news) = self.news.take() {
             post.unwatch(news.as_fd());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::lock::{self, Lock};
+    use crate::sync::Ordering;
+    use crate::{Store, StoreOptions};
+
+    #[test]
+    fn what_an_ending_reaper_was_left_is_done_without_a_server() {
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        let folder = tempfile::Builder::new().permissions(private).tempdir().unwrap();
+        let socket = folder.path().join("socket");
+        let server = Store::create(StoreOptions::new(1 << 20).address(socket.display().to_string())).unwrap();
+        let [ending, leaving, dead, survivor] = [(); 4].map(|()| Store::attach(server.address()).unwrap());
+        let [its, left, key] = [&ending, &leaving, &dead].map(Store::client);
+        std::mem::forget(dead);
+        drop(server);
+        let shared = &survivor.inner().shared;
+        let record = |key: ClientKey| shared.ctl.u64(shared.layout.client(key.index.into()));
+        let begin = |key: ClientKey| {
+            record(key).store(client::word(key.generation, client::REAPING), Ordering::SeqCst);
+        };
+        let is_free = |key: ClientKey| client::state(record(key).load(Ordering::SeqCst)) == client::FREE;
+        let eventually = |what: &str, happened: &dyn Fn() -> bool| {
+            let deadline = Instant::now() + Duration::from_secs(60);
+            while !happened() {
+                assert!(Instant::now() < deadline, "{what}");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        };
+        // From here on the guard has missed the server, and only sleeps.
+        begin(key);
+        eventually("nobody hears a knock", &|| {
+            knock(&socket);
+            is_free(key)
+        });
+
+        let reaping = lock::acquire(shared, Lock::Reap, its);
+        drop(leaving);
+        assert_eq!(client::state(record(left).load(Ordering::SeqCst)), client::REAPING, "two reap at once");
+        // It has freed its record when it finds what was left to it.
+        record(its).store(client::word(its.generation.wrapping_add(1), client::FREE), Ordering::SeqCst);
+        drop(reaping);
+        drop(ending);
+        eventually("nobody does what was left to a reaper that has ended", &|| is_free(left));
+        survivor.check().unwrap();
     }
 }

@@ -4,14 +4,15 @@ use std::fmt;
 use std::io::Read;
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::address;
 use crate::arena::Arena;
 use crate::client;
-use crate::guard::Membership;
+use crate::guard::{self, Membership};
 use crate::origin::Origin;
-use crate::readers;
+use crate::reap;
 use crate::segment;
 use crate::server::Server;
 use crate::shared::Shared;
@@ -24,6 +25,7 @@ const NOTICE: Duration = Duration::from_millis(50);
 pub(crate) struct Link {
     tie: Tie,
     adopted: bool,
+    socket: PathBuf,
 }
 
 enum Tie {
@@ -46,14 +48,15 @@ impl fmt::Debug for Tie {
 }
 
 impl Link {
-    /// Ties the client that serves the store; `adopted` says that the store was there before.
-    pub(crate) fn serving(server: Server, adopted: bool) -> Link {
-        Link { tie: Tie::Server(server), adopted }
+    /// Ties the client that serves the store at `socket`; `adopted` says that the store was there before.
+    pub(crate) fn serving(server: Server, adopted: bool, socket: PathBuf) -> Link {
+        Link { tie: Tie::Server(server), adopted, socket }
     }
 
     /// Ties a client that was let in.
     pub(crate) fn joined(membership: Membership) -> Link {
-        Link { tie: Tie::Member(membership), adopted: false }
+        let socket = membership.socket().to_owned();
+        Link { tie: Tie::Member(membership), adopted: false, socket }
     }
 
     /// Says whether this client took its store over from a dead server.
@@ -83,8 +86,9 @@ impl Link {
             }
         }
         let me = shared.reader.as_ref().map(|reader| reader.index);
-        if me.is_some_and(|me| client::at(shared, me.into(), client::ALIVE).is_some()) {
-            readers::knock(shared);
+        // A server that lives has heard of it by the end of the connection.
+        if me.is_some_and(|me| client::at(shared, me.into(), client::ALIVE).is_some()) || reap::is_left(shared) {
+            guard::knock(&self.socket);
         }
         let last = || client::living(shared).all(|client| Some(client.index) == me);
         if let Some(name) = Origin::read(&shared.ctl).name

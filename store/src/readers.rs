@@ -26,8 +26,8 @@
 //! - it found an object that somebody is trying something with, and wants it back in SEALED;
 //! - it has left.
 //!
-//! The bits outlive the server. Without one, the reader knocks instead: it touches the socket, which the
-//! guards of the other clients watch (guard.rs). They, a creation that waits for long, and the one that
+//! The bits outlive the server. Without one, the reader knocks instead: it touches the folder of the socket, which
+//! the guards of the other clients watch (guard.rs). They, a creation that waits for long, and the one that
 //! adopts the store look at the bits, too.
 //!
 //! Whoever seals looks at the wait words of the readers beside those of all others.
@@ -45,6 +45,7 @@ use std::time::{Duration, Instant};
 
 use crate::alloc;
 use crate::client::{self, ClientKey};
+use crate::guard;
 use crate::holds::Actor;
 use crate::layout::{C_READER, H_READERS, WAIT_BYTES, WAIT_WORDS};
 use crate::queue;
@@ -184,12 +185,10 @@ pub(crate) fn give_up(shared: &Shared, index: usize) -> bool {
     has_left(shared, index)
 }
 
-/// Tells whoever watches the socket that a reader wants something, because no server hears it.
+/// Tells the guards of the others that a reader wants something, because no server hears it.
 pub(crate) fn knock(shared: &Shared) {
     let Some(reader) = &shared.reader else { return };
-    // Sets what is set already: what counts is that the kernel reports it. Where there is no socket any more,
-    // nobody watches: then those who need memory look for themselves.
-    let _ = std::fs::set_permissions(&reader.socket, std::os::unix::fs::PermissionsExt::from_mode(0o600));
+    guard::knock(&reader.socket);
 }
 
 impl Actor<'_> {

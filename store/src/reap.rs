@@ -21,6 +21,9 @@
 //! else can finish step 8 and let a new client have the place, whose holds step 5 would take. A
 //! reaper that dies leaves the lock to the next one, which starts again at step 1.
 //!
+//! A reaper that is stopped has the dead left to it. It goes on when it has unlocked; if it was itself ending, and has
+//! freed its own record, it hands over to the server or, if there is none, to the guards of the others.
+//!
 //! - ST-20: reaping can be done again from its start and beside whatever living clients do.
 //! - ST-12: after step 6 nobody waits for something that the dead process had still to do.
 
@@ -35,6 +38,7 @@ use crate::lock::{self, Lock};
 use crate::moves::Mover;
 use crate::queue;
 use crate::ring;
+use crate::shared::Shared;
 use crate::slot::{self, Slot, SlotRef, State};
 use crate::sync::{Ordering, fence};
 use crate::waits::{self, On};
@@ -67,9 +71,14 @@ pub(crate) fn reap(actor: &Actor<'_>, dead: ClientKey) -> bool {
     reap_begun(actor)
 }
 
+/// Says whether somebody has left a reaping to another reaper that may not have seen it.
+pub(crate) fn is_left(shared: &Shared) -> bool {
+    shared.ctl.u32(H_LEFT_REAP).load(Ordering::SeqCst) != 0
+}
+
 /// Goes on with what was left to a reaper that has freed its own record and can do no more.
 pub(crate) fn go_on(actor: &Actor<'_>) {
-    if actor.shared.ctl.u32(H_LEFT_REAP).load(Ordering::SeqCst) != 0 {
+    if is_left(actor.shared) {
         reap_begun(actor);
     }
 }
@@ -97,7 +106,8 @@ fn reap_begun(actor: &Actor<'_>) -> bool {
         drop(one_at_a_time);
         // SYNC left: see above.
         fence(Ordering::SeqCst);
-        // A client that has just ended itself can do no more: the server hears of its end and goes on (`go_on`).
+        // A client that has just ended itself can do no more: the server hears of its end and goes on (`go_on`), or the
+        // guards hear it knock (link.rs).
         if left.load(Ordering::SeqCst) == 0 || !client::is_recorded(shared, actor.me) {
             return true;
         }
