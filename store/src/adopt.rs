@@ -146,7 +146,10 @@ fn place(
         }
         // With this process's own pid in its record nobody takes it for dead any more.
         seized = client::seize(shared, pid, start).or(seized).filter(|dead| client::is_recorded(shared, *dead));
-        let leaves = |index| client::at(shared, index, client::REAPING).is_some();
+        let leaves = |index| {
+            let is_dead = || client::at(shared, index, client::ALIVE).is_some() && client::is_dead(shared, index);
+            client::at(shared, index, client::REAPING).is_some() || is_dead()
+        };
         match seized {
             // If that is left to another reaper, it takes a while.
             Some(dead) => _ = reap(dead),
@@ -276,6 +279,7 @@ fn open_plain(path: &Path) -> Option<File> {
 mod tests {
     use super::*;
     use crate::layout::C_START;
+    use crate::lock::{self, Lock};
     use crate::sync::Ordering;
     use crate::{Store, StoreOptions};
 
@@ -306,6 +310,23 @@ mod tests {
         assert_eq!(place.map(|place| place.index), Some(server.client().index));
         assert!(client::confirm(&other.inner().shared, place.unwrap()));
         assert_eq!(adopt(&other, |_, _| panic!("nobody is dead")), None, "all places are taken by the living");
+        std::mem::forget(server);
+    }
+
+    #[test]
+    fn who_died_inside_a_lock_is_left_to_those_who_take_it_over() {
+        let (server, [survivor, other]) = full();
+        let shared = &survivor.inner().shared;
+        std::mem::forget(lock::acquire(shared, Lock::Reap, server.client()));
+        let (pid, start) = (std::process::id(), process::start_time(std::process::id()).unwrap());
+        assert_eq!(client::seize(shared, pid, start), None);
+        let place = std::thread::scope(|scope| {
+            scope.spawn(|| survivor.reap(server.client()));
+            adopt(&other, |_, dead| panic!("{dead:?} holds a lock"))
+        });
+        assert_eq!(place.map(|place| place.index), Some(server.client().index));
+        assert!(client::confirm(shared, place.unwrap()));
+        survivor.check().unwrap();
         std::mem::forget(server);
     }
 

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bell::Doorbell;
 use crate::layout::{C_PID, C_START, C_WORD};
+use crate::lock;
 use crate::readers;
 use crate::shared::Shared;
 use crate::sync::{Ordering, fence};
@@ -124,11 +125,13 @@ pub(crate) fn living(shared: &Shared) -> impl Iterator<Item = ClientKey> + '_ {
 /// reader that has left, which has done all it can.
 ///
 /// For who is alone in taking records and finds none free. Whoever reaps the client beside this does
-/// the same work under the same lock; at worst the record is free afterwards, with a pid that says nothing.
+/// the same work under the same lock; at worst the record is free afterwards, with a pid that says nothing. The record
+/// of who died inside a lock is left to them: with a living pid in it nobody would take that lock over.
 pub(crate) fn seize(shared: &Shared, pid: u32, start: u64) -> Option<ClientKey> {
     let dead = (0..shared.layout.clients)
         .filter_map(|index| at(shared, index, ALIVE).or_else(|| at(shared, index, REAPING)))
-        .find(|client| is_dead(shared, client.index.into()) || readers::has_left(shared, client.index.into()))?;
+        .filter(|client| is_dead(shared, client.index.into()) || readers::has_left(shared, client.index.into()))
+        .find(|client| !lock::is_owner(shared, *client))?;
     let record = shared.layout.client(dead.index.into());
     shared.ctl.u64(record + C_START).store(start, Ordering::Relaxed);
     shared.ctl.u32(record + C_PID).store(pid, Ordering::Relaxed);

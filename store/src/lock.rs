@@ -156,6 +156,12 @@ pub(crate) fn acquire_within(shared: &Shared, lock: Lock, me: ClientKey, patienc
     }
 }
 
+/// Says whether a client holds any lock.
+pub(crate) fn is_owner(shared: &Shared, client: ClientKey) -> bool {
+    let word = |lock| shared.ctl.u32(offset(shared, lock)).load(Ordering::Relaxed);
+    all().any(|lock| word(lock) & !WAITERS == name(client))
+}
+
 /// Takes over a lock that the dead client `dead` holds; `None` if it does not hold it.
 pub(crate) fn take_over(shared: &Shared, lock: Lock, dead: ClientKey, me: ClientKey) -> Option<Guard<'_>> {
     let word = shared.ctl.u32(shared.layout.lock(lock.index()));
