@@ -169,14 +169,18 @@ pub(crate) fn is_taken(shared: &Shared, index: usize) -> bool {
 ///
 /// A client that is just detaching lives. Slow (reads /proc); for those who have waited long already.
 pub(crate) fn is_dead(shared: &Shared, index: usize) -> bool {
-    let now = load(shared, index);
-    if state(now) == FREE {
-        return true;
+    let mut now = load(shared, index);
+    while state(now) != FREE {
+        let (pid, start) = process(shared, index);
+        let dead = !sys::process::is_alive(pid, start);
+        // SYNC death: who is gone has made all its stores; the kernel's answer orders them before what follows.
+        fence(Ordering::Acquire);
+        let later = load(shared, index);
+        if later == now {
+            return dead;
+        }
+        // Somebody reaps it: the answer may be of another process.
+        now = later;
     }
-    let at = shared.layout.client(index);
-    let start = shared.ctl.u64(at + C_START).load(Ordering::Relaxed);
-    let dead = !sys::process::is_alive(pid(shared, index), start);
-    // SYNC death: who is gone has made all its stores; the kernel's answer orders them before what follows.
-    fence(Ordering::Acquire);
-    dead && load(shared, index) == now
+    true
 }

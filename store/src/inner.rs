@@ -242,8 +242,15 @@ impl Inner {
         if state.state() == slot::CREATING
             && let Some(actor) = state.actor()
             && actor != self.index()
-            && client::is_dead(&self.shared, actor.into())
         {
+            let is_dead = client::is_dead(&self.shared, actor.into());
+            if self.slot(at).state() != state {
+                // It is sealed, or it was aborted in the name of the dead, whose place may be a living client's by now.
+                return Ok(());
+            }
+            if !is_dead {
+                return Err(ErrorKind::Exists(id).into());
+            }
             let is_known = client::is_taken(&self.shared, actor.into());
             reap::reap_at(self.actor(), actor.into());
             if self.slot(at).state() != state {

@@ -315,7 +315,29 @@ mod tests {
     }
 
     #[test]
-    fn the_id_of_a_dead_creation_is_free_while_another_reaper_is_stopped() {
+    fn the_id_of_a_dead_creation_is_free_while_it_is_reaped() {
+        let store = Store::create(StoreOptions::new(1 << 20).max_objects(64).max_clients(4)).unwrap();
+        let reaper = Store::attach(store.address()).unwrap();
+        let shared = &store.inner().shared;
+        let id = ObjectId::random();
+        for round in 0..60_u32 {
+            let dead = Store::attach(store.address()).unwrap();
+            let key = dead.client();
+            std::mem::forget((dead.create_object(id, 100).unwrap(), dead));
+            shared.ctl.u64(shared.layout.client(key.index.into()) + C_START).store(1, Ordering::Relaxed);
+            std::thread::scope(|scope| {
+                scope.spawn(|| reaper.reap(key));
+                (0..round % 32).for_each(|_| std::hint::spin_loop());
+                let view = store.put(id, &[2; 100]).unwrap_or_else(|error| panic!("round {round}: {error}"));
+                assert_eq!(view[..], [2; 100]);
+            });
+            store.delete(id).unwrap();
+        }
+        store.check().unwrap();
+    }
+
+    #[test]
+    fn the_id_of_a_dead_creation_is_free_while_another_another_reaper_is_stopped() {
         let store = Store::create(StoreOptions::new(1 << 20)).unwrap();
         let attach = || Store::attach(store.address()).unwrap();
         let (dead, stopped) = (attach(), attach());
