@@ -1,18 +1,22 @@
 //! SIGKILL between any two instructions: a child is single-stepped through one operation and killed
-//! after k instructions, for many k; then the survivor's store must be whole.
+//! before its k-th instruction, for many k; then the survivor's store must be whole.
 //!
 //! ```text
 //!   parent: store, objects         child (this binary again)
 //!     spawn --------------------->   attach, prepare
 //!                                    ptrace(TRACEME), raise(SIGSTOP)
-//!     single-step k times            the operation ...
+//!     run to a system call,          the operation ...
+//!     single-step to the k-th
+//!     instruction
 //!     SIGKILL, wait, reap            dead between two instructions
 //!     check(), nothing lost, nothing left
 //! ```
 //!
-//! By default the steps are sampled (`MOBULA_STEPS` points an operation, default 12, fewer for long ones); with
-//! `MOBULA_STEPS=all` every instruction of every operation is a place to die. This binary has no
-//! test harness because the child must be single-threaded when it is traced.
+//! A first child is single-stepped to its end, for a list of all places to die. By default these are sampled
+//! (`MOBULA_STEPS` places an operation, default 12, fewer for long ones); with `MOBULA_STEPS=all` each of them is
+//! taken. On the way to a place the child runs from one system call to the next at full speed; with the feature
+//! `crash-points` it makes one after each shared store, which makes the ways short. This binary has no test
+//! harness because the child must be single-threaded when it is traced.
 
 #![allow(unsafe_code, clippy::print_stdout, missing_docs)]
 
@@ -26,7 +30,7 @@ use std::path::Path;
 use mobula_store::Store;
 use operations::Operation;
 use tempfile::TempDir;
-use trace::Stepped;
+use trace::{Place, Stepped};
 
 const OPERATION: &str = "MOBULA_STEPPED_OPERATION";
 const ADDRESS: &str = "MOBULA_STEPPED_ADDRESS";
@@ -40,6 +44,10 @@ fn main() {
         let stepped = operations::all().into_iter().map(|o| (o.name, o.child));
         let silent = silent::all().into_iter().map(|s| (s.name, s.child));
         let stopped = stopped::all().into_iter().map(|s| (s.name, s.child));
+        #[cfg(feature = "crash-points")]
+        if operations::all().iter().any(|operation| operation.name == name) {
+            mobula_store::crash::show();
+        }
         let (_, child) = stepped.chain(silent).chain(stopped).find(|(n, _)| *n == name).expect("a known operation");
         child(&store);
         // Reached only if the parent lets the operation finish. Exit without destructors: a death, too.
@@ -73,30 +81,31 @@ fn main() {
     println!("\n{passed} passed, 0 failed");
 }
 
-/// Kills the child at sampled points of one operation; panics at the first broken promise.
+/// Kills the child at sampled places of one operation; panics at the first broken promise.
 fn run(operation: &Operation, points: &str) -> (usize, usize) {
-    let total = {
+    let places = {
         let (store, dir) = store_for(operation);
         let mut child = Stepped::start(operation.name, &store);
-        let steps = child.step_to_end();
+        let places = child.places();
         child.kill();
-        after(operation, &store, dir.path(), steps);
-        steps
+        after(operation, &store, dir.path(), places.last().copied());
+        places
     };
+    let total = places.len();
     let stride = match points.parse::<usize>() {
         // Long operations are killed at fewer places: what a place costs is the way to it.
         Ok(points) => (total / points.min(STEPS_A_POINT * points / total.max(1)).max(3)).max(1),
         Err(_) => 1,
     };
     let mut killed = 0;
-    for start in (0..=total).step_by(stride) {
+    for start in (0..total).step_by(stride) {
         // Moves on within the stride, so that a loop in the code is not always met at the same place.
-        let k = start + killed * 7 % stride;
+        let place = places[(start + killed * 7 % stride).min(total - 1)];
         let (store, dir) = store_for(operation);
         let mut child = Stepped::start(operation.name, &store);
-        child.step(k);
+        child.go_to(place);
         child.kill();
-        after(operation, &store, dir.path(), k);
+        after(operation, &store, dir.path(), Some(place));
         killed += 1;
     }
     (total, killed)
@@ -121,9 +130,9 @@ fn files(dir: &Path) -> usize {
     files.filter(|file| file.file_name() != "alive").count()
 }
 
-/// What must hold after a death at instruction `k`.
-fn after(operation: &Operation, store: &Store, dir: &Path, k: usize) {
-    let context = |what: &str| format!("{} killed after {k} instructions: {what}", operation.name);
+/// What must hold after a death at a place.
+fn after(operation: &Operation, store: &Store, dir: &Path, place: Option<Place>) {
+    let context = |what: &str| format!("{} killed at {place:?}: {what}", operation.name);
     trace::eventually(&context("the dead client's place is not free"), || store.stats().clients == 1);
     store.check().unwrap_or_else(|e| panic!("{}", context(&e.to_string())));
     (operation.after)(store, &context);

@@ -1,4 +1,4 @@
-//! Tracing a child, one instruction at a time.
+//! Tracing a child, one instruction at a time, or from one system call to the next at full speed.
 
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
@@ -6,6 +6,13 @@ use std::time::{Duration, Instant};
 use mobula_store::Store;
 
 use crate::{ADDRESS, OPERATION};
+
+/// A place in an operation: after so many system calls, and then so many instructions.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) calls: usize,
+    pub(crate) steps: usize,
+}
 
 /// A child that stands before, in or behind its operation.
 pub(crate) struct Stepped {
@@ -49,6 +56,57 @@ impl Stepped {
         }
     }
 
+    /// Lets the child come to a place, or to its end.
+    pub(crate) fn go_to(&mut self, place: Place) {
+        for _ in 0..place.calls {
+            // It stops at the entry of a call and at its return.
+            if !(self.run_to_call() && self.run_to_call()) {
+                return;
+            }
+        }
+        self.step(place.steps);
+    }
+
+    /// Lets the child run to its end and lists the places before each of its instructions.
+    pub(crate) fn places(&mut self) -> Vec<Place> {
+        let mut place = Place { calls: 0, steps: 0 };
+        let mut places = vec![place];
+        loop {
+            let calls = self.is_at_call();
+            if !self.step_once() {
+                return places;
+            }
+            place = match calls {
+                true => Place { calls: place.calls + 1, steps: 0 },
+                false => Place { steps: place.steps + 1, ..place },
+            };
+            places.push(place);
+            assert!(places.len() < 5_000_000, "the operation does not end");
+        }
+    }
+
+    /// Says whether the child's next instruction is a system call.
+    fn is_at_call(&self) -> bool {
+        const SYSCALL: libc::c_long = 0x050f;
+        let at = std::mem::offset_of!(libc::user_regs_struct, rip);
+        let none = std::ptr::null_mut::<libc::c_void>();
+        // SAFETY: reads a register of our own stopped child; no memory of ours is involved.
+        let rip = unsafe { libc::ptrace(libc::PTRACE_PEEKUSER, self.pid(), at, none) };
+        // SAFETY: reads a word of our own stopped child; no memory of ours is involved.
+        let code = unsafe { libc::ptrace(libc::PTRACE_PEEKTEXT, self.pid(), rip, none) };
+        code & 0xffff == SYSCALL
+    }
+
+    /// Lets the child run to the entry or the return of a system call; false at its end.
+    fn run_to_call(&mut self) -> bool {
+        let none = std::ptr::null_mut::<libc::c_void>();
+        // SAFETY: lets our own stopped child run to its next system call; no memory of ours is involved.
+        let resumed = unsafe { libc::ptrace(libc::PTRACE_SYSCALL, self.pid(), none, none) };
+        assert_eq!(resumed, 0, "ptrace: {}", std::io::Error::last_os_error());
+        let status = self.wait();
+        libc::WIFSTOPPED(status)
+    }
+
     /// Says whether the child has come to its end.
     pub(crate) fn is_ended(&self) -> bool {
         self.ended
@@ -78,14 +136,9 @@ impl Stepped {
 
     /// Lets the child run to its end and counts its system calls.
     pub(crate) fn count_calls(mut self) -> usize {
-        let none = std::ptr::null_mut::<libc::c_void>();
         let mut stops = 0;
         while !self.ended {
-            // SAFETY: lets our own stopped child run to its next system call; no memory of ours is involved.
-            let resumed = unsafe { libc::ptrace(libc::PTRACE_SYSCALL, self.pid(), none, none) };
-            assert_eq!(resumed, 0, "ptrace: {}", std::io::Error::last_os_error());
-            let status = self.wait();
-            stops += usize::from(libc::WIFSTOPPED(status));
+            stops += usize::from(self.run_to_call());
         }
         // One stop at the entry and one at the return of each call; the last call does not return.
         stops.div_ceil(2)
