@@ -7,7 +7,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if [ "${1:-}" = --short ]; then
-    : "${MOBULA_FUZZ:=10s}"
+    : "${MOBULA_FUZZ:=5s}"
 else
     : "${MOBULA_FUZZ:=300s}"
 fi
