@@ -176,7 +176,7 @@ impl<'a> Alloc<'a> {
         self.reserve_as(slot::RESERVED, me, bytes)
     }
 
-    /// Takes up to `count` slots with cells of a class ahead of use: CACHED by `me`.
+    /// Takes up to `count` slots with cells of a class, or without memory, ahead of use: CACHED by `me`.
     ///
     /// Only from spans that exist and slots that were used before: what is kept ahead costs nobody anything.
     pub(crate) fn reserve_ahead(&mut self, me: ClientKey, class: usize, count: usize) -> impl Iterator<Item = SlotRef> {

@@ -463,14 +463,9 @@ impl<'a> Actor<'a> {
         }
     }
 
-    /// Frees a RECLAIMING slot with its memory: into the magazine if it is small, else to the allocator.
+    /// Frees a RECLAIMING slot with its memory: into the magazine if that keeps such, else to the allocator.
     fn free(&self, slot: Slot<'_>, index: u32, state: State) {
-        let class = match slot.place(state) {
-            Some(Place::None) => Some(magazine::EMPTY),
-            // The scratch (compact.rs) is no memory for anything new.
-            Some(Place::Cell { class, page, .. }) if page < self.shared.layout.pages => Some(class),
-            _ => None,
-        };
+        let class = magazine::class_of(slot.place(state), self.shared.layout.pages);
         let cached = state.next_life(slot::CACHED, Some(self.me.index));
         if !slot.cas(state, cached) {
             return;

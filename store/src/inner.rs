@@ -150,8 +150,11 @@ impl Inner {
     /// Creates, fills and seals a small object: others see it at once or not at all.
     pub(crate) fn put(self: &Arc<Self>, id: ObjectId, data: &[u8], options: &ObjectOptions) -> Result<ObjectView> {
         self.writable()?;
-        let at = self.prepare(id, data.len(), options, 0)?;
-        self.write(at, 0, data)?;
+        let at = self.prepare(id, data.len(), options, data.len())?;
+        if let Err(error) = self.fill(at, id, data) {
+            self.unreserve(at);
+            return Err(error);
+        }
         let state = self.enter(at, id, data.len(), slot::SEALED, self.patience(options))?;
         waits::sealed(&self.shared, [id]);
         ObjectView::of(self.clone(), at, id, state)
@@ -270,7 +273,7 @@ impl Inner {
     /// Takes a slot with memory: from the magazine, else from the allocator.
     #[inline]
     fn reserve(&self, id: ObjectId, len: usize, bytes: usize, flags: u64, options: &ObjectOptions) -> Result<SlotRef> {
-        let class = if bytes == 0 { Some(magazine::EMPTY) } else { alloc::class_of(bytes) };
+        let class = magazine::class_for(bytes);
         // Those who queue come first.
         if let Some(class) = class
             && queue::is_empty(&self.shared)
@@ -319,8 +322,9 @@ impl Inner {
         }
         let (at, _) = self.with_memory(id, len, Wants { bytes, slot: true }, options, |alloc| {
             let taken = alloc.reserve(self.me, bytes)?;
-            // Those who queue have looked for what is CACHED before or will find this lock taken.
-            if let Some(class) = class.filter(|_| queue::is_empty(&self.shared)) {
+            // Runs are not worth taking ahead. Those who queue have looked for what is CACHED before or will find this
+            // lock taken.
+            if let Some(class) = class.filter(|&class| class <= magazine::EMPTY && queue::is_empty(&self.shared)) {
                 let ahead = Magazine::depth(class) / 2;
                 let spare = alloc.reserve_ahead(self.me, class, ahead);
                 spare.for_each(|at| {
@@ -408,7 +412,7 @@ impl Inner {
     /// Fills the start of a creation's memory, which need not be committed.
     pub(crate) fn fill(&self, at: SlotRef, id: ObjectId, data: &[u8]) -> Result<()> {
         let slot = self.slot(at);
-        let Some(offset) = slot.place(slot.state()).and_then(Place::offset) else { return Ok(()) };
+        let Some(offset) = slot.place(slot.state()).and_then(Place::offset) else { return self.write(at, 0, data) };
         self.arena
             .fill(&self.shared, offset, data)
             .map_err(|e| self.full(id, data.len(), FullWhy::System(e.to_string())))

@@ -1,7 +1,8 @@
 //! Magazines: free slots with their memory that a client keeps for its next creations.
 //!
-//! A slot that a client frees stays CACHED in its name with the cell of the arena that it had, and
-//! the next object of that size class takes both without a lock. The slot's state is the truth:
+//! A slot that a client frees stays CACHED in its name with the memory that it had, a cell of the
+//! arena or a short run of pages, and the next object of that size takes both without a lock; what was
+//! freed last is taken first, so that it is in the processor's caches. The slot's state is the truth:
 //! whoever is short of memory takes CACHED slots of any client away with one compare-and-swap, and
 //! the reaper takes those of the dead. A magazine only remembers where they are; what it remembers
 //! may be gone already.
@@ -9,12 +10,16 @@
 //! ```text
 //!   one array of cells a class, {generation:32 | slot + 1:32}; taking one is a swap with 0,
 //!   putting one a compare-and-swap of 0; a hint says where the last one lies
+//!
+//!   classes: 0..27 cells by their size class | 27 no memory | 28.. runs of 1, 2, .. 16 pages
 //! ```
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use crate::alloc::CLASSES;
+use crate::alloc::{self, CLASSES};
+use crate::layout::PAGE;
+use crate::place::Place;
 use crate::slot::SlotRef;
 
 /// Magazines of a client: its threads are spread over them.
@@ -27,10 +32,39 @@ const BYTES: usize = 256 << 10;
 const TRIES: usize = 8;
 /// The class of objects without memory.
 pub(crate) const EMPTY: usize = CLASSES.len();
+/// The longest runs that are kept, in pages.
+const RUNS: usize = BYTES / PAGE;
+/// How many classes there are.
+pub(crate) const KINDS: usize = EMPTY + 1 + RUNS;
+
+/// Returns the class of what a creation of `bytes` takes; none if that is not kept.
+#[inline]
+pub(crate) fn class_for(bytes: usize) -> Option<usize> {
+    if bytes == 0 {
+        return Some(EMPTY);
+    }
+    alloc::class_of(bytes).or_else(|| class_of_run(bytes.div_ceil(PAGE)))
+}
+
+/// Returns the class of an object's memory in an arena of `pages`; none if that is not kept.
+#[inline]
+pub(crate) fn class_of(place: Option<Place>, pages: usize) -> Option<usize> {
+    match place? {
+        Place::None => Some(EMPTY),
+        // The scratch behind the arena (compact.rs) is no memory for anything new.
+        Place::Cell { class, page, .. } => (page < pages).then_some(class),
+        Place::Run { page, pages: run } => class_of_run(run).filter(|_| page + run <= pages),
+        Place::Record(_) | Place::File(_) => None,
+    }
+}
+
+fn class_of_run(pages: usize) -> Option<usize> {
+    (1..=RUNS).contains(&pages).then_some(EMPTY + pages)
+}
 
 /// The free slots that one client keeps.
 #[derive(Debug)]
-pub(crate) struct Magazine([[Rack; EMPTY + 1]; STRIPES]);
+pub(crate) struct Magazine([[Rack; KINDS]; STRIPES]);
 
 /// The free slots of one class.
 #[derive(Debug)]
@@ -51,12 +85,13 @@ impl Default for Magazine {
 impl Magazine {
     /// Returns how many slots of a class are worth keeping.
     pub(crate) fn depth(class: usize) -> usize {
-        CLASSES.get(class).map_or(DEPTH, |size| (BYTES / size).clamp(1, DEPTH))
+        let size = CLASSES.get(class).copied().unwrap_or(class.saturating_sub(EMPTY) * PAGE);
+        BYTES.checked_div(size).map_or(DEPTH, |depth| depth.clamp(1, DEPTH))
     }
 
     #[inline]
     fn rack(&self, class: usize) -> &Rack {
-        &self.0[stripe()][class.min(EMPTY)]
+        &self.0[stripe()][class.min(KINDS - 1)]
     }
 
     /// Takes the slot that was put there last.
@@ -118,6 +153,8 @@ fn stripe() -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lock::{self, Lock};
+    use crate::{ObjectId, Store, StoreOptions};
 
     fn at(index: u32) -> SlotRef {
         SlotRef { index, generation: 7 }
@@ -141,6 +178,46 @@ mod tests {
     fn large_classes_keep_few() {
         assert_eq!(Magazine::depth(0), DEPTH);
         assert_eq!(Magazine::depth(CLASSES.len() - 1), 18);
+        assert_eq!(Magazine::depth(EMPTY), DEPTH);
+        assert_eq!([EMPTY + 1, EMPTY + 7, KINDS - 1].map(Magazine::depth), [16, 2, 1]);
+    }
+
+    #[test]
+    fn a_creation_finds_what_an_object_of_its_size_left() {
+        let pages = 64;
+        for pages_of in 1..=RUNS {
+            let left = class_of(Some(Place::Run { page: 3, pages: pages_of }), pages);
+            assert_eq!((left, class_for(pages_of * PAGE)), (Some(EMPTY + pages_of), left));
+        }
+        assert_eq!((class_for(0), class_of(Some(Place::None), pages)), (Some(EMPTY), Some(EMPTY)));
+        assert_eq!(class_for(100), class_of(Some(Place::Cell { class: 1, page: 0, cell: 0 }), pages));
+        assert_eq!(class_for(RUNS * PAGE + 1), None);
+        let too_long = Place::Run { page: 0, pages: RUNS + 1 };
+        let crossing = Place::Run { page: 63, pages: 2 };
+        let scratch = Place::Cell { class: 1, page: 64, cell: 0 };
+        for place in [too_long, crossing, scratch, Place::Record(1), Place::File(1)] {
+            assert_eq!(class_of(Some(place), pages), None, "{place:?}");
+        }
+    }
+
+    #[test]
+    fn a_freed_run_is_taken_again_while_somebody_is_stopped_in_the_allocator() {
+        let store = Store::create(StoreOptions::new(4 << 20)).unwrap();
+        let other = Store::attach(store.address()).unwrap();
+        let (first, second) = (ObjectId::random(), ObjectId::random());
+        let address = store.put(first, &[1; 100_000]).unwrap().as_ptr();
+        store.delete(first).unwrap();
+        assert_eq!(store.stats().used_bytes, 0);
+        let address_again = |id| store.put(id, &[2; 100_000]).unwrap().as_ptr();
+        assert_eq!(address_again(first), address);
+        store.delete(first).unwrap();
+        let stopped = lock::acquire(&store.inner().shared, Lock::Alloc, other.client());
+        assert_eq!(address_again(second), address);
+        drop(stopped);
+        store.delete(second).unwrap();
+        // All of it is everybody's when memory is short.
+        drop(other.create_object(first, (4 << 20) / 8 * 7).unwrap());
+        store.check().unwrap();
     }
 
     #[test]

@@ -44,10 +44,10 @@ pub(crate) const LOCK_PATIENCE: Duration = Duration::from_millis(30);
 pub(crate) struct Search<'a> {
     inner: &'a Inner,
     request: Request<'a>,
-    /// When it began, on the clock of [`clock::monotonic_ns`].
-    since: u64,
-    /// When it ends, on the same clock.
-    deadline: u64,
+    /// How long it may take, once there is something to wait for.
+    patience: Duration,
+    /// Set with the first obstacle: most creations meet none and need no look at the clock.
+    time: Option<Time>,
     /// Whether the next attempt takes away what others keep.
     collect: bool,
     /// Whether this creation has evicted something since its last attempt.
@@ -58,6 +58,13 @@ pub(crate) struct Search<'a> {
     missed: bool,
     /// What the disk said, if it was the obstacle.
     disk: Option<DiskError>,
+}
+
+/// When a search met its first obstacle and when it ends, on the clock of [`clock::monotonic_ns`].
+#[derive(Debug, Clone, Copy)]
+struct Time {
+    since: u64,
+    deadline: u64,
 }
 
 /// Why a search ended without memory.
@@ -95,12 +102,11 @@ impl Obstacle {
 
 impl<'a> Search<'a> {
     pub(crate) fn new(inner: &'a Inner, wants: Wants, patience: Duration) -> Search<'a> {
-        let since = clock::monotonic_ns();
         Search {
             inner,
             request: Request::new(&inner.shared, inner.me, wants),
-            since,
-            deadline: since.saturating_add(u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX)),
+            patience,
+            time: None,
             // With eviction, a look at all slots comes once in many creations only.
             collect: !outlet::evicts(&inner.shared),
             evicted: false,
@@ -120,11 +126,12 @@ impl<'a> Search<'a> {
         // What others keep may have become theirs before they could know that somebody queues.
         self.collect = true;
         loop {
+            let Time { since, deadline } = self.time();
             let now = clock::monotonic_ns();
-            if now >= self.deadline {
+            if now >= deadline {
                 break;
             }
-            self.request.join(last.shortage(wants), self.since, self.deadline);
+            self.request.join(last.shortage(wants), since, deadline);
             let slice_ends = now.saturating_add(SLICE.as_nanos() as u64);
             let until = self.alarm(last).min(slice_ends);
             let nap = Duration::from_nanos(until.saturating_sub(now));
@@ -212,8 +219,10 @@ impl<'a> Search<'a> {
         let spent = ended.saturating_sub(begun);
         if spills {
             // The clock stands still while objects go to disk.
-            self.deadline = self.deadline.saturating_add(spent);
-            self.request.postpone(self.deadline);
+            let Time { since, deadline } = self.time();
+            let deadline = deadline.saturating_add(spent);
+            self.time = Some(Time { since, deadline });
+            self.request.postpone(deadline);
         }
         self.disk = None;
         match room {
@@ -227,10 +236,30 @@ impl<'a> Search<'a> {
     }
 
     /// When something is to be done that nobody wakes this creation for.
-    fn alarm(&self, last: Obstacle) -> u64 {
+    fn alarm(&mut self, last: Obstacle) -> u64 {
         let room = if self.missed { self.no_room_until } else { u64::MAX };
         let barred = if let Obstacle::Barred(barred) = last { barred.until } else { u64::MAX };
-        self.deadline.min(room).min(barred)
+        self.time().deadline.min(room).min(barred)
+    }
+
+    /// Returns the times of this search, which begin with the first question for them.
+    fn time(&mut self) -> Time {
+        let patience = u64::try_from(self.patience.as_nanos()).unwrap_or(u64::MAX);
+        *self.time.get_or_insert_with(|| {
+            let since = clock::monotonic_ns();
+            Time { since, deadline: since.saturating_add(patience) }
+        })
+    }
+
+    /// Takes the allocator's lock, waiting for it a little longer than this search may take.
+    fn lock(&mut self) -> Option<Alloc<'a>> {
+        let inner = self.inner;
+        Alloc::try_lock(&inner.shared, inner.me).or_else(|| {
+            let left = Duration::from_nanos(self.time().deadline.saturating_sub(clock::monotonic_ns()));
+            let now = Instant::now();
+            let latest = now.checked_add(left.saturating_add(LOCK_PATIENCE)).unwrap_or(now);
+            Alloc::lock_until(&inner.shared, inner.me, latest)
+        })
     }
 
     /// Asks who comes first, and takes memory under the allocator's lock if that is this creation.
@@ -239,10 +268,7 @@ impl<'a> Search<'a> {
         if let Some(barred) = self.request.barred() {
             return Err(Obstacle::Barred(barred));
         }
-        let left = Duration::from_nanos(self.deadline.saturating_sub(clock::monotonic_ns()));
-        let now = Instant::now();
-        let latest = now.checked_add(left.saturating_add(LOCK_PATIENCE)).unwrap_or(now);
-        let mut alloc = Alloc::lock_until(&inner.shared, inner.me, latest).ok_or(Obstacle::Locked)?;
+        let mut alloc = self.lock().ok_or(Obstacle::Locked)?;
         // Somebody may have aged while this one waited for the lock.
         if let Some(barred) = self.request.barred() {
             return Err(Obstacle::Barred(barred));
@@ -250,7 +276,7 @@ impl<'a> Search<'a> {
         if std::mem::take(&mut self.evicted) {
             // What went is kept for creations of the same size.
             let magazine = &inner.looks.magazine;
-            let kept = (0..=magazine::EMPTY).flat_map(|class| std::iter::from_fn(move || magazine.take(class)));
+            let kept = (0..magazine::KINDS).flat_map(|class| std::iter::from_fn(move || magazine.take(class)));
             kept.for_each(|at| {
                 alloc.release_cached(at);
             });
@@ -259,6 +285,7 @@ impl<'a> Search<'a> {
             Ok(taken) => return Ok(taken),
             Err(shortage) => shortage,
         };
+        self.time();
         let is_left = inner.shared.ctl.u64(H_LEFT_FREE).load(Ordering::SeqCst) != 0;
         let collect = std::mem::take(&mut self.collect) || is_left;
         // What clients keep for themselves is free memory.

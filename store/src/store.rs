@@ -27,7 +27,7 @@ use crate::sys::futex;
 use crate::waits::{self, On};
 
 /// Up to this size an object is written before others can see that it is being made.
-const FUSED: usize = 64 << 10;
+const FUSED: usize = 256 << 10;
 
 /// A client of a store of immutable objects in shared memory.
 ///

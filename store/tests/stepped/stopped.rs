@@ -9,7 +9,8 @@ use crate::trace::{Stepped, eventually, stand};
 
 /// How many instructions the child runs between two looks at the lock.
 const STRIDE: usize = 20;
-const PAGES: usize = 100_000;
+/// More than a client keeps for its next creations.
+const PAGES: usize = 300_000;
 
 /// What becomes of the stopped process.
 pub(crate) struct Stopped {
