@@ -223,14 +223,21 @@ fn resolve_slots(actor: &Actor<'_>, dead: u16) {
     }
 }
 
-/// Moves a creation to CONDEMNED for good and takes it out of the index; units decide when it goes.
-pub(crate) fn abort_creation(actor: &Actor<'_>, at: SlotRef, state: State) {
-    let condemned = state.to(slot::CONDEMNED, Some(actor.me.index)).with(slot::DELETED | slot::LOST);
+/// Moves a creation, which was `seen` so, to CONDEMNED for good and takes it out of the index; units decide when it
+/// goes.
+///
+/// Others may add flags meanwhile (a delete of what is unsealed); nothing is done if it is no longer that creation.
+pub(crate) fn abort_creation(actor: &Actor<'_>, at: SlotRef, seen: State) {
     let slot = Slot::of(actor.shared, at.index);
-    if slot.cas(state, condemned) {
-        index::remove(actor.shared, slot.id(), at);
-        waits::wake(actor.shared, On::Object(slot.id()));
+    let mut state = seen;
+    while !slot.cas(state, state.to(slot::CONDEMNED, Some(actor.me.index)).with(slot::DELETED | slot::LOST)) {
+        state = slot.state();
+        if !state.is_but_for_flags(seen) {
+            return;
+        }
     }
+    index::remove(actor.shared, slot.id(), at);
+    waits::wake(actor.shared, On::Object(slot.id()));
 }
 
 /// Looks at every counted object that nobody holds.
@@ -337,7 +344,28 @@ mod tests {
     }
 
     #[test]
-    fn the_id_of_a_dead_creation_is_free_while_another_another_reaper_is_stopped() {
+    fn a_delete_beside_it_does_not_keep_a_creation_from_being_aborted() {
+        let store = Store::create(StoreOptions::new(1 << 20)).unwrap();
+        let other = Store::attach(store.address()).unwrap();
+        let id = ObjectId::random();
+        let buffer = store.create_object(id, 100_000).unwrap();
+        let actor = other.inner().actor();
+        let (at, seen) = crate::index::find(actor.shared, id).unwrap();
+        assert!(other.delete(id).unwrap_err().is_not_sealed());
+        super::abort_creation(&actor, at, seen);
+        assert!(!store.exists(id), "the delete's flag kept it");
+        assert!(buffer.seal().unwrap_err().is_not_found());
+        store.check().unwrap();
+        assert_eq!(store.stats().used_bytes, 0);
+        // Another life of the slot is another creation.
+        let buffer = store.create_object(id, 100_000).unwrap();
+        super::abort_creation(&actor, at, seen);
+        drop(buffer.seal().unwrap());
+        store.delete(id).unwrap();
+    }
+
+    #[test]
+    fn the_id_of_a_dead_creation_is_free_while_another_reaper_is_stopped() {
         let store = Store::create(StoreOptions::new(1 << 20)).unwrap();
         let attach = || Store::attach(store.address()).unwrap();
         let (dead, stopped) = (attach(), attach());

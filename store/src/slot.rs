@@ -109,6 +109,11 @@ impl State {
         State::new(self.generation().wrapping_add(1), actor, self.flags() & ALT, state)
     }
 
+    /// Says whether a slot is in the same life, in the same state and by the same actor.
+    pub(crate) const fn is_but_for_flags(self, other: State) -> bool {
+        (self.0 ^ other.0) & !(0xff << 8) == 0
+    }
+
     /// Says whether an object is sealed, whatever is being tried with it.
     pub(crate) const fn is_sealed(self) -> bool {
         match self.state() {
