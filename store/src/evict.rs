@@ -17,6 +17,10 @@
 //! objects the order is exact; with more than [`EXACT`] of them, an object that is among the last
 //! thirty-second part that was used is not stamped again.
 //!
+//! Who is short of memory evicts only what has some in the arena: an object without bytes, on disk or in a
+//! file of its own would go for nothing. Who is short of slots evicts whatever is the oldest. There is a
+//! list of candidates for each of the two.
+//!
 //! A candidate list belongs to one client and is a guess; what is evicted is decided by the slot. A
 //! get that pinned the object first keeps it: the look finds the unit and goes back (ST-17). A client
 //! that dies in the middle leaves a look, which anybody ends.
@@ -26,7 +30,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use crate::alloc;
+use crate::alloc::{self, Shortage};
 use crate::holds::Actor;
 use crate::layout::H_LRU;
 use crate::outlet;
@@ -48,11 +52,14 @@ struct Candidate {
     generation: u32,
 }
 
-/// The candidates that one client knows, the oldest last.
+/// The candidates that one client knows, the oldest last: those with memory, and all.
 #[derive(Debug, Default)]
-pub(crate) struct Victims(Mutex<Vec<Candidate>>);
+pub(crate) struct Victims {
+    memory: Mutex<Vec<Candidate>>,
+    slots: Mutex<Vec<Candidate>>,
+}
 
-/// Evicts objects one by one, the least recently used first; ends when there is none left.
+/// Evicts objects one by one, the least recently used first.
 #[derive(Debug)]
 pub(crate) struct Evictor<'a> {
     actor: Actor<'a>,
@@ -97,21 +104,28 @@ fn stamp(shared: &Shared, slot: Slot<'_>) {
 }
 
 impl Victims {
+    fn of(&self, lacks: Shortage) -> &Mutex<Vec<Candidate>> {
+        match lacks {
+            Shortage::Memory => &self.memory,
+            Shortage::Slots => &self.slots,
+        }
+    }
+
     /// Takes the oldest candidate.
-    fn pop(&self) -> Option<Candidate> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    fn pop(&self, lacks: Shortage) -> Option<Candidate> {
+        self.of(lacks).lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
     /// Looks for candidates anew.
-    fn find(&self, actor: &Actor<'_>) {
+    fn find(&self, actor: &Actor<'_>, lacks: Shortage) {
         let mut found: Vec<_> =
-            (0..alloc::slots_ever(actor.shared)).filter_map(|index| candidate(actor, index)).collect();
+            (0..alloc::slots_ever(actor.shared)).filter_map(|index| candidate(actor, index, lacks)).collect();
         if found.len() > CANDIDATES {
             found.select_nth_unstable(CANDIDATES);
             found.truncate(CANDIDATES);
         }
         found.sort_unstable_by(|a, b| b.cmp(a));
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = found;
+        *self.of(lacks).lock().unwrap_or_else(PoisonError::into_inner) = found;
     }
 }
 
@@ -119,19 +133,17 @@ impl<'a> Evictor<'a> {
     pub(crate) fn new(actor: Actor<'a>) -> Evictor<'a> {
         Evictor { actor, freed: 0, scan: if outlet::evicts(actor.shared) { Scan::Possible } else { Scan::Done } }
     }
-}
 
-impl Iterator for Evictor<'_> {
-    type Item = Step;
-
-    fn next(&mut self) -> Option<Step> {
+    /// Evicts the next object that gives what is lacking, or says that it will look at all slots; none is left if
+    /// there is no answer.
+    pub(crate) fn step(&mut self, lacks: Shortage) -> Option<Step> {
         if !outlet::evicts(self.actor.shared) {
             return None;
         }
         let victims = &self.actor.looks.victims;
         loop {
-            if let Some(victim) = victims.pop() {
-                let Some(bytes) = take(&self.actor, victim) else { continue };
+            if let Some(victim) = victims.pop(lacks) {
+                let Some(bytes) = take(&self.actor, victim, lacks) else { continue };
                 self.freed += bytes;
                 // There may be more than one scan finds.
                 self.scan = Scan::Possible;
@@ -144,7 +156,7 @@ impl Iterator for Evictor<'_> {
                 }
                 Scan::Announced => {
                     self.scan = Scan::Done;
-                    victims.find(&self.actor);
+                    victims.find(&self.actor, lacks);
                 }
                 Scan::Done => return None,
             }
@@ -152,20 +164,30 @@ impl Iterator for Evictor<'_> {
     }
 }
 
-/// Describes the object in a slot if it may go.
-fn candidate(actor: &Actor<'_>, index: u32) -> Option<Candidate> {
+/// Describes the object in a slot if it may go and gives what is lacking.
+fn candidate(actor: &Actor<'_>, index: u32, lacks: Shortage) -> Option<Candidate> {
     let slot = Slot::of(actor.shared, index);
     let state = slot.state();
-    let may_go = state.state() == slot::SEALED && !state.has(slot::COUNTED) && !actor.is_held(index);
-    may_go.then(|| Candidate { stamp: slot.used().load(Ordering::Relaxed), index, generation: state.generation() })
+    let may_go = state.state() == slot::SEALED && !state.has(slot::COUNTED);
+    let gives = lacks == Shortage::Slots || bytes(slot, state) > 0;
+    (may_go && gives && !actor.is_held(index)).then(|| Candidate {
+        stamp: slot.used().load(Ordering::Relaxed),
+        index,
+        generation: state.generation(),
+    })
+}
+
+/// Returns how many bytes of the arena an object has.
+fn bytes(slot: Slot<'_>, state: State) -> usize {
+    slot.place(state).map_or(0, Place::bytes)
 }
 
 /// Takes a candidate away if it is still one; returns the bytes of the arena that it had.
-fn take(actor: &Actor<'_>, victim: Candidate) -> Option<u64> {
+fn take(actor: &Actor<'_>, victim: Candidate, lacks: Shortage) -> Option<u64> {
     // Used meanwhile: it is no longer the oldest.
-    candidate(actor, victim.index).filter(|now| *now == victim)?;
+    candidate(actor, victim.index, lacks).filter(|now| *now == victim)?;
     let slot = Slot::of(actor.shared, victim.index);
-    let bytes = slot.place(slot.state()).map_or(0, Place::bytes) as u64;
+    let bytes = bytes(slot, slot.state()) as u64;
     let at = SlotRef { index: victim.index, generation: victim.generation };
     actor.take_away(at).then_some(bytes)
 }

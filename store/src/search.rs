@@ -180,8 +180,8 @@ impl<'a> Search<'a> {
         let mut compact_at = need;
         let mut evictor = Evictor::new(self.inner.actor());
         while let Err(Obstacle::Short(shortage)) = outcome {
-            match evictor.next() {
-                Some(Step::Freed(bytes)) if bytes < need => continue,
+            match evictor.step(shortage) {
+                Some(Step::Freed(bytes)) if shortage == Shortage::Memory && bytes < need => continue,
                 Some(Step::Freed(bytes)) => {
                     self.evicted = true;
                     outcome = self.take(take);

@@ -3,6 +3,7 @@
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::alloc::Shortage;
 use crate::attach;
 use crate::bell::Bell;
 use crate::check::{self, CheckReport};
@@ -354,12 +355,13 @@ impl Store {
         if bytes == 0 {
             return Ok(0);
         }
-        let steps = Evictor::new(self.inner.actor()).map(|step| if let Step::Freed(freed) = step { freed } else { 0 });
+        let mut evictor = Evictor::new(self.inner.actor());
         let mut most = 0;
-        for freed in steps {
-            most = most.max(freed);
-            if most >= bytes {
-                break;
+        while most < bytes
+            && let Some(step) = evictor.step(Shortage::Memory)
+        {
+            if let Step::Freed(freed) = step {
+                most = freed;
             }
         }
         if most < bytes && outlet::spills(&self.inner.shared) {

@@ -101,6 +101,40 @@ fn a_full_table_evicts_as_well() {
 }
 
 #[test]
+fn a_full_table_costs_one_object_however_large_the_next_is() {
+    let options = StoreOptions::new(1 << 20).max_objects(64).create_timeout(Duration::ZERO);
+    let store = Store::create(options.eviction(Eviction::LeastRecentlyUsed)).unwrap();
+    for n in 0..64 {
+        store.put(id(n), &[n; 1000]).unwrap();
+    }
+    store.put(id(64), &[64; EIGHTH]).unwrap();
+    assert_eq!(there(&store), (1..65).collect::<Vec<_>>());
+    store.check().unwrap();
+}
+
+#[test]
+fn what_has_no_memory_is_not_evicted_for_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = StoreOptions::new(8 * EIGHTH).create_timeout(Duration::ZERO).fallback(true).spill_dir(dir.path());
+    let store = Store::create(options.eviction(Eviction::LeastRecentlyUsed)).unwrap();
+    store.put(id(100), b"").unwrap();
+    // All memory is pinned, so that the next one becomes a file.
+    let pins: Vec<_> = (0..8).map(|n| store.put(id(n), &[n; EIGHTH]).unwrap()).collect();
+    store.put(id(101), &[101; EIGHTH]).unwrap();
+    assert_eq!(store.stats().fallback_bytes, EIGHTH as u64);
+    drop(pins);
+    for n in 0..8 {
+        store.get(id(n), None).unwrap();
+    }
+    // Both are the oldest now.
+    fill(&store, 8..16);
+    assert_eq!(there(&store), [8, 9, 10, 11, 12, 13, 14, 15, 100, 101]);
+    assert_eq!(store.evict(1).unwrap(), EIGHTH as u64);
+    assert_eq!(there(&store), [9, 10, 11, 12, 13, 14, 15, 100, 101]);
+    store.check().unwrap();
+}
+
+#[test]
 fn small_objects_come_and_go_in_order() {
     let store = lru();
     let name = |n: u64| ObjectId::from_bytes(u128::from(n).to_le_bytes());
