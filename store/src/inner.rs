@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::alloc::{self, Alloc, Shortage};
 use crate::arena::Arena;
 use crate::client::{self, ClientKey};
+use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Full, FullWhy, Result};
 use crate::holds::{Actor, Looks, VIEW};
 use crate::host::Host;
@@ -309,15 +310,12 @@ impl Inner {
     ) -> Result<SlotRef> {
         // A taken id must not wait for memory.
         self.refuse_existing(id)?;
-        if bytes > 0 && options.children.is_empty() && outlet::falls_back(&self.shared) {
-            let now = ObjectOptions { timeout: Some(Duration::ZERO), ..ObjectOptions::new() };
-            let taken =
-                self.with_memory(id, len, Wants { bytes, slot: true }, &now, |alloc| alloc.reserve(self.me, bytes));
-            return match taken {
-                Err(full) if full.is_store_full() && bytes <= self.shared.layout.capacity => {
-                    self.reserve_file(id, len, bytes, flags, options)
-                }
-                taken => taken.map(|(at, _)| self.flagged(at, flags)),
+        if let Some(disk) = self.fallback(bytes, options) {
+            let search = Search::new(self, Wants { bytes, slot: true }, Duration::ZERO);
+            return match search.run(&mut |alloc| alloc.reserve(self.me, bytes)) {
+                Ok((at, _)) => Ok(self.flagged(at, flags)),
+                Err(End::Disk(error)) => Err(Error::disk(id, error)),
+                Err(End::Slots | End::Memory) => self.reserve_file(disk, id, len, bytes, flags, options),
             };
         }
         let (at, _) = self.with_memory(id, len, Wants { bytes, slot: true }, options, |alloc| {
@@ -339,6 +337,7 @@ impl Inner {
     /// Takes a slot whose memory is a file of its own.
     fn reserve_file(
         &self,
+        disk: &Disk,
         id: ObjectId,
         len: usize,
         bytes: usize,
@@ -347,19 +346,30 @@ impl Inner {
     ) -> Result<SlotRef> {
         let (at, _) =
             self.with_memory(id, len, Wants { bytes: 0, slot: true }, options, |alloc| alloc.reserve(self.me, 0))?;
-        let Some(disk) = self.looks.disk() else { return Ok(at) };
+        match self.furnish_file(disk, at, id, bytes) {
+            Ok(()) => Ok(self.flagged(at, flags)),
+            Err(error) => {
+                self.describe(at, id);
+                self.unreserve(at);
+                Err(error)
+            }
+        }
+    }
+
+    /// Returns where a creation gets a file of its own if there is no memory for it; none if it gets none.
+    fn fallback(&self, bytes: usize, options: &ObjectOptions) -> Option<&Disk> {
+        let fits = (1..=self.shared.layout.capacity).contains(&bytes);
+        let falls = fits && options.children.is_empty() && outlet::falls_back(&self.shared);
+        self.looks.disk().filter(|_| falls)
+    }
+
+    /// Gives a slot of this client a file of its own instead of memory.
+    fn furnish_file(&self, disk: &Disk, at: SlotRef, id: ObjectId, bytes: usize) -> Result<()> {
         let number = self.looks.table(&self.shared).next_fallback();
         let slot = self.slot(at);
         // The number stands in the slot before there is a file: whoever frees the slot removes it.
         slot.place_word(slot.state()).store(Place::File(number).to_word(), Ordering::Release);
-        match disk.fallback_create(number, bytes) {
-            Ok(_) => Ok(self.flagged(at, flags)),
-            Err(error) => {
-                self.describe(at, id);
-                self.unreserve(at);
-                Err(Error::disk(id, error))
-            }
-        }
+        disk.fallback_create(number, bytes).map(drop).map_err(|error| Error::disk(id, error))
     }
 
     /// Gives a RESERVED slot its flags.
