@@ -213,11 +213,19 @@ impl Inner {
         Ok(Promise::of(self, at, id))
     }
 
-    /// Gives a promised object its memory.
+    /// Gives a promised object its memory, or a file of its own.
     pub(crate) fn furnish(&self, at: SlotRef, id: ObjectId, len: usize, options: &ObjectOptions) -> Result<State> {
         let bytes = block_bytes(len, options);
         let wants = Wants { bytes, slot: false };
-        self.with_memory(id, len, wants, options, |alloc| alloc.furnish(at, bytes))?;
+        let mut take = |alloc: &mut Alloc<'_>| alloc.furnish(at, bytes);
+        match self.fallback(bytes, options) {
+            Some(disk) => match Search::new(self, wants, Duration::ZERO).run(&mut take) {
+                Ok(_) => {}
+                Err(End::Disk(error)) => return Err(Error::disk(id, error)),
+                Err(End::Slots | End::Memory) => self.furnish_file(disk, at, id, bytes)?,
+            },
+            None => drop(self.with_memory(id, len, wants, options, take)?),
+        }
         self.slot(at).size(len, options.metadata.len(), options.children.len());
         self.commit(at, id, len, 0..bytes)?;
         self.fill_in(at, len, options)?;

@@ -524,7 +524,8 @@ impl Promise {
     ///
     /// # Errors
     ///
-    /// [`is_store_full`](Error::is_store_full); the promise is then broken.
+    /// [`is_store_full`](Error::is_store_full), or [`is_out_of_disk`](Error::is_out_of_disk) if the disk was the
+    /// obstacle; the promise is then broken.
     pub fn fulfil(mut self, len: usize, options: &ObjectOptions) -> Result<ObjectBuffer> {
         self.draft.inner.usable()?;
         let state = self.draft.inner.furnish(self.draft.at, self.draft.id, len, options)?;

@@ -183,6 +183,32 @@ fn a_file_is_the_last_resort() {
 }
 
 #[test]
+fn a_promise_is_kept_in_a_file_if_there_is_no_memory() {
+    let options = StoreOptions::new(4 * MIB).fallback(true).create_timeout(Duration::ZERO);
+    let store = Store::create(options).unwrap();
+    let pinned = store.put(id(1), &content(1, 3 * MIB)).unwrap();
+    let promise = store.promise(id(2)).unwrap();
+    let hold = promise.hold();
+    let metadata = ObjectOptions::new().metadata(b"as promised");
+    let mut buffer = promise.fulfil(2 * MIB, &metadata).unwrap();
+    buffer.copy_from_slice(&content(2, 2 * MIB));
+    drop(buffer.seal().unwrap());
+    assert!(store.stats().fallback_bytes >= 2 * MIB as u64, "{:?}", store.stats());
+    let view = hold.get(None).unwrap();
+    assert!(view[..] == content(2, 2 * MIB) && view.metadata() == b"as promised");
+    store.check().unwrap();
+    drop((view, hold));
+    assert_eq!((store.stats().objects, store.stats().fallback_bytes), (1, 0));
+    // A promise that is broken after it has its file leaves none.
+    let promise = store.promise(id(2)).unwrap();
+    drop(promise.fulfil(2 * MIB, &metadata).unwrap());
+    assert_eq!(store.stats().objects, 1);
+    drop(pinned);
+    store.delete(id(1)).unwrap();
+    crate::assert_empty(&store);
+}
+
+#[test]
 fn fragments_are_moved_together_for_a_creation() {
     let store = Store::create(StoreOptions::new(16 * MIB)).unwrap();
     let ids: Vec<ObjectId> = (0..).map(|_| ObjectId::random()).take(160).collect();
