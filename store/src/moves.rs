@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   mover                                              anybody
-//!     M1 take the lock of moves, take a hold
+//!     M1 take the lock of moves; the record of the
+//!        move names the slot; take a hold
 //!     M2 new place; the header's record of the move names it
 //!     M3 state: SEALED -> MOVING                       wants it at its place: MOVING -> SEALED (holds.rs, A3),
 //!     M4 no word counts a view ?                       and goes on at once
@@ -11,11 +12,23 @@
 //!          the slot's other place = the new one
 //!          state: MOVING -> SEALED with ALT turned     fails if anybody did: the new place is given back
 //!          the old place is given back, the record cleared
+//!     M7 drop the hold; no slot is named any more      deleted it meanwhile: waits for M7 (`await_mover`)
 //! ```
 //!
 //! One compare-and-swap moves the object, and whoever wants it never waits: a mover that is stopped
 //! or slow loses its work, no more. The mover's own hold keeps the old bytes where they are until it
-//! is done, whoever deletes the object meanwhile.
+//! is done, whoever deletes the object meanwhile. Memory of a deleted object that nobody views is free when
+//! the delete returns, so that who deletes waits for a mover whose hold is in the way, for a second at most:
+//! one that is killed is reaped by then, one that is stopped frees the object when it goes on. It sleeps where
+//! those do who wait for memory; the mover's release wakes it if it takes the object along, and after M7 the
+//! mover itself if the object was deleted and others hold it still:
+//!
+//! ```text
+//!   mover                                              who deletes
+//!     drop the hold                                      state: .. -> CONDEMNED, DELETED
+//!     no slot is named                                   is it held?  is it named?
+//!     is it DELETED? wake                                sleep
+//! ```
 //!
 //! What a slot's *other* place says is never the truth about memory (alloc/rebuild.rs): until the
 //! state has turned the new place belongs to the record of the move, and from then on the old one
@@ -28,7 +41,8 @@
 //!
 //! Invariants:
 //! - ST-21: an object changes its place only in M6, under both locks, and only if no view has stood since M4.
-//! - ST-22: the record of the move names a place of the arena that no object has, or one that has arrived.
+//! - ST-22: the record of the move names a place of the arena that no object has, or one that has arrived; a slot is
+//!   named as long as a mover holds its object.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -46,6 +60,8 @@ use crate::{alloc, copy};
 
 /// How long a mover waits for the allocator.
 const PATIENCE: Duration = Duration::from_millis(20);
+/// How long who deletes an object waits for its mover.
+const MOVER_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Whoever may move objects: one in the whole store.
 pub(crate) struct Mover<'a> {
@@ -123,7 +139,7 @@ impl<'a> Mover<'a> {
             {
                 alloc.give(place);
             }
-            shared.ctl.u64(H_MOVE_SLOT).store(0, Ordering::Release);
+            // The slot stays named: the dead mover's hold goes later (reap.rs), and who deletes the object waits for it.
         }
     }
 
@@ -146,7 +162,7 @@ impl<'a> Mover<'a> {
         self.held(at, |state| {
             let slot = Slot::of(self.actor.shared, at.index);
             let from = slot.place(state).and_then(Place::offset).ok_or(Stays::Wanted)?;
-            let (to, offset) = self.take(at, take)?;
+            let (to, offset) = self.take(take)?;
             let whole = payload(slot);
             let copied = self.commit(offset, whole).and_then(|()| {
                 if whole > to.bytes() {
@@ -201,7 +217,7 @@ impl<'a> Mover<'a> {
             let Some(Place::Record(word)) = slot.place(state) else { return Ok(()) };
             let record = Record::from_word(word).ok_or(Stays::Wanted)?;
             let (head, whole) = (head(slot, at), payload(slot));
-            let (to, offset) = self.take(at, |alloc| alloc.take(whole))?;
+            let (to, offset) = self.take(|alloc| alloc.take(whole))?;
             let read = self.commit(offset, whole).and_then(|()| {
                 let moving = self.begin(at, state)?;
                 let into = self.actor.arena.bytes_mut(offset, whole).unwrap_or_default();
@@ -224,23 +240,34 @@ impl<'a> Mover<'a> {
 
     /// Runs `f` while the mover holds the object, so that its bytes stay whatever others do (M1).
     fn held<R>(&self, at: SlotRef, f: impl FnOnce(State) -> Result<R, Stays>) -> Result<R, Stays> {
-        let Adopted::Sealed(state) = self.actor.adopt(at, HOLD, false) else { return Err(Stays::Wanted) };
-        let done = f(state);
-        self.actor.drop_unit(at.index, HOLD);
+        // A place that could not be given back goes on to be named, with its slot.
+        if self.record().load(Ordering::Acquire) != 0 {
+            return Err(Stays::NoRoom);
+        }
+        let named = self.actor.shared.ctl.u64(H_MOVE_SLOT);
+        // SYNC named: before the hold, so that whoever finds the hold in the way knows whose it is.
+        named.store(name(at), Ordering::SeqCst);
+        let done = match self.actor.adopt(at, HOLD, false) {
+            Adopted::Sealed(state) => {
+                let done = f(state);
+                self.actor.drop_unit(at.index, HOLD);
+                done
+            }
+            _ => Err(Stays::Wanted),
+        };
+        if self.record().load(Ordering::Acquire) == 0 {
+            named.store(0, Ordering::SeqCst);
+        }
+        // SYNC named: whoever deletes it after this look finds it named no more.
+        let state = Slot::of(self.actor.shared, at.index).state();
+        if state.generation() == at.generation && state.has(slot::DELETED) {
+            waits::wake(self.actor.shared, On::Space);
+        }
         done
     }
 
     /// Takes memory for a move and writes it into the record (M2).
-    fn take(
-        &self,
-        at: SlotRef,
-        take: impl FnOnce(&mut Alloc<'_>) -> Result<Place, Shortage>,
-    ) -> Result<(Place, usize), Stays> {
-        if self.record().load(Ordering::Acquire) != 0 {
-            return Err(Stays::NoRoom);
-        }
-        let named = u64::from(at.generation) << 32 | (u64::from(at.index) + 1);
-        self.actor.shared.ctl.u64(H_MOVE_SLOT).store(named, Ordering::Release);
+    fn take(&self, take: impl FnOnce(&mut Alloc<'_>) -> Result<Place, Shortage>) -> Result<(Place, usize), Stays> {
         let mut alloc = self.alloc()?;
         let place = take(&mut alloc).map_err(|_| Stays::NoRoom)?;
         self.record().store(place.to_word(), Ordering::Release);
@@ -317,6 +344,27 @@ impl Drop for Mover<'_> {
     }
 }
 
+/// Waits until the mover of an object that the caller has deleted is done with it; says whether the object is gone.
+///
+/// Returns at once if nobody moves it. A view of it, and a mover that is stopped, keep it.
+#[cold]
+pub(crate) fn await_mover(actor: Actor<'_>, at: SlotRef) -> bool {
+    let slot = Slot::of(actor.shared, at.index);
+    // SYNC named: see `held`.
+    let is_moved = || actor.shared.ctl.u64(H_MOVE_SLOT).load(Ordering::SeqCst) == name(at);
+    let settled = || {
+        let is_gone = || slot.state().generation() != at.generation;
+        let waits = !is_gone() && is_moved() && !actor.is_viewed(at.index);
+        (!waits).then(|| is_gone() || actor.look(at) || is_gone())
+    };
+    waits::wait(actor.shared, On::Space, Instant::now().checked_add(MOVER_PATIENCE), settled).unwrap_or(false)
+}
+
+/// Names an object in the record of the move.
+fn name(at: SlotRef) -> u64 {
+    u64::from(at.generation) << 32 | (u64::from(at.index) + 1)
+}
+
 /// Returns how many bytes of its place an object uses.
 pub(crate) fn payload(slot: Slot<'_>) -> usize {
     let len = slot.len().checked_next_multiple_of(8).unwrap_or(usize::MAX);
@@ -348,7 +396,7 @@ fn records(actor: Actor<'_>) -> Vec<(Record, Head)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ObjectId, Store, StoreOptions, index};
+    use crate::{Deleted, ObjectId, Store, StoreOptions, index};
 
     #[test]
     fn a_place_that_arrived_is_not_given_back_when_it_is_anothers_by_then() {
@@ -371,6 +419,113 @@ mod tests {
         mover.repair();
         store.check().unwrap();
         assert!(view.iter().all(|&b| b == 2));
+    }
+
+    /// A thread that deletes an object which another client moves.
+    struct Deleter<'a> {
+        store: &'a Store,
+        at: SlotRef,
+        begins: &'a std::sync::Barrier,
+        thread: &'a std::thread::ScopedJoinHandle<'a, Deleted>,
+    }
+
+    impl Deleter<'_> {
+        /// Lets it begin, and returns when it waits for the mover.
+        fn begins_to_wait(&self) {
+            self.begins.wait();
+            let space = self.store.inner().shared.ctl.u32(crate::layout::H_SPACE);
+            while space.load(Ordering::SeqCst) & 1 == 0 {
+                assert!(!self.thread.is_finished(), "it did not wait for the mover");
+                std::thread::yield_now();
+            }
+        }
+
+        fn ends(&self) {
+            while !self.thread.is_finished() {
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    /// Calls `work` with another client, which moves an object, and with a thread that deletes it.
+    fn delete_beside(work: impl FnOnce(&Store, Deleter<'_>)) -> (Store, Deleted) {
+        let store = Store::create(StoreOptions::new(1 << 20)).unwrap();
+        let other = Store::attach(store.address()).unwrap();
+        let id = ObjectId::random();
+        store.put(id, &[1; 100_000]).unwrap();
+        let (at, _) = index::find(&store.inner().shared, id).unwrap();
+        let begins = std::sync::Barrier::new(2);
+        let answer = std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                begins.wait();
+                store.delete(id).unwrap()
+            });
+            work(&other, Deleter { store: &store, at, begins: &begins, thread: &thread });
+            thread.join().unwrap()
+        });
+        assert!(!store.exists(id));
+        (store, answer)
+    }
+
+    #[test]
+    fn a_delete_waits_for_the_mover_and_the_memory_is_free_when_it_returns() {
+        let (store, answer) = delete_beside(|other, deleter| {
+            let moved = Mover::lock(other.inner().actor()).held(deleter.at, |_| {
+                deleter.begins_to_wait();
+                Ok(())
+            });
+            moved.unwrap();
+        });
+        assert_eq!((answer, store.stats().used_bytes), (Deleted::Now, 0));
+        store.check().unwrap();
+    }
+
+    #[test]
+    fn a_delete_does_not_wait_for_ever_for_a_mover_that_is_stopped() {
+        let (store, answer) = delete_beside(|other, deleter| {
+            let moved = Mover::lock(other.inner().actor()).held(deleter.at, |_| {
+                deleter.begins_to_wait();
+                deleter.ends();
+                assert_ne!(deleter.store.stats().used_bytes, 0);
+                Ok(())
+            });
+            moved.unwrap();
+        });
+        assert_eq!((answer, store.stats().used_bytes), (Deleted::AtLastRelease, 0));
+        store.check().unwrap();
+    }
+
+    #[test]
+    fn a_delete_ends_with_the_mover_that_was_killed() {
+        let (store, answer) = delete_beside(|other, deleter| {
+            let (mover, shared) = (Mover::lock(other.inner().actor()), &deleter.store.inner().shared);
+            shared.ctl.u64(H_MOVE_SLOT).store(name(deleter.at), Ordering::SeqCst);
+            other.inner().actor().adopt(deleter.at, HOLD, false);
+            deleter.begins_to_wait();
+            // Neither is ever dropped, as in a process that was killed.
+            std::mem::forget((mover, other.clone()));
+            let record = shared.layout.client(other.client().index.into());
+            shared.ctl.u64(record + crate::layout::C_START).store(1, Ordering::Relaxed);
+            deleter.store.reap(other.client());
+        });
+        assert_eq!((answer, store.stats().used_bytes), (Deleted::Now, 0));
+        store.check().unwrap();
+    }
+
+    #[test]
+    fn a_delete_beside_a_mover_says_so_if_others_hold_the_object() {
+        let (store, answer) = delete_beside(|other, deleter| {
+            deleter.store.inner().actor().adopt(deleter.at, HOLD, false);
+            let moved = Mover::lock(other.inner().actor()).held(deleter.at, |_| {
+                deleter.begins_to_wait();
+                Ok(())
+            });
+            moved.unwrap();
+        });
+        assert_eq!(answer, Deleted::AtLastRelease);
+        store.inner().actor().drop_unit(0, HOLD);
+        assert_eq!(store.stats().used_bytes, 0);
+        store.check().unwrap();
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::id::ObjectId;
 use crate::index;
 use crate::inner::Inner;
 use crate::layout::H_RECLAIMED;
+use crate::moves;
 use crate::object::{ObjectBuffer, ObjectHold, ObjectView, Promise};
 use crate::options::{ObjectOptions, StoreOptions};
 use crate::outlet;
@@ -333,7 +334,9 @@ impl Store {
                     let condemned = state.to(slot::CONDEMNED, Some(self.inner.me.index)).with(slot::DELETED);
                     if slot.cas(state, condemned) {
                         index::remove(&self.inner.shared, id, at);
-                        return Ok(if self.inner.actor().look(at) { Deleted::Now } else { Deleted::AtLastRelease });
+                        let actor = self.inner.actor();
+                        let is_gone = actor.look(at) || moves::await_mover(actor, at);
+                        return Ok(if is_gone { Deleted::Now } else { Deleted::AtLastRelease });
                     }
                 }
                 _ => return Err(ErrorKind::NotFound(id).into()),
