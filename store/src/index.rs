@@ -18,7 +18,7 @@ use std::time::Duration;
 use crate::client::ClientKey;
 use crate::id::ObjectId;
 use crate::layout::{BUCKET_ENTRIES, SHARDS};
-use crate::lock::{self, Lock};
+use crate::lock::{self, Guard, Lock};
 use crate::shared::Shared;
 use crate::slot::{self, Slot, SlotRef, State};
 use crate::sync::{AtomicU64, Ordering, fence};
@@ -116,28 +116,43 @@ pub(crate) fn prefetch(shared: &Shared, id: ObjectId) {
     shared.ctl.prefetch(lock::offset(shared, Lock::Shard(place.shard)));
 }
 
-/// Enters a slot that `me` has RESERVED under its id and moves it to `state`, unless the id is taken.
+/// A free entry for an id that nobody has, and the lock that keeps it so.
+pub(crate) struct Vacancy<'a> {
+    shared: &'a Shared,
+    place: Place,
+    cell: (usize, usize),
+    _guard: Guard<'a>,
+}
+
+/// Finds an entry for an id and keeps others from taking it, or the id.
 #[inline]
-pub(crate) fn insert(
+pub(crate) fn vacancy(
     shared: &Shared,
     id: ObjectId,
-    at: SlotRef,
     me: ClientKey,
-    state: u64,
     patience: Duration,
-) -> Result<State, Refused> {
+) -> Result<Vacancy<'_>, Refused> {
     let place = place(shared, id);
     let guard = lock::acquire_within(shared, Lock::Shard(place.shard), me, patience);
-    let _guard = guard.ok_or(Refused::Locked)?;
-    let (bucket, i) = free_cell(shared, &place, id.to_words())?;
-    let slot = Slot::of(shared, at.index);
-    let actor = (state == slot::CREATING).then_some(me.index);
-    let entered = slot.state().to(state, actor);
-    // The entry first: who finds it before the state says so passes by, and a creator that dies here is RESERVED.
-    // SYNC entry: publishes the slot's id; pairs with the Acquire load in `find`.
-    cell(shared, bucket, i).store(entry(&place, at), Ordering::Release);
-    slot.store(entered);
-    Ok(entered)
+    let guard = guard.ok_or(Refused::Locked)?;
+    let cell = free_cell(shared, &place, id.to_words())?;
+    Ok(Vacancy { shared, place, cell, _guard: guard })
+}
+
+impl Vacancy<'_> {
+    /// Enters a slot that `me` has RESERVED, and described with the id, and moves it to `state`.
+    #[inline]
+    pub(crate) fn enter(self, at: SlotRef, me: ClientKey, state: u64) -> State {
+        let slot = Slot::of(self.shared, at.index);
+        let actor = (state == slot::CREATING).then_some(me.index);
+        let entered = slot.state().to(state, actor);
+        let (bucket, i) = self.cell;
+        // The entry first: who finds it before the state says so passes by, and a creator that dies here is RESERVED.
+        // SYNC entry: publishes the slot's id; pairs with the Acquire load in `find`.
+        cell(self.shared, bucket, i).store(entry(&self.place, at), Ordering::Release);
+        slot.store(entered);
+        entered
+    }
 }
 
 /// Finds a cell in the emptier of the two buckets, unless one of them has the id.

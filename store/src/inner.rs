@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Full, FullWhy, Result};
 use crate::holds::{Actor, Looks, VIEW};
 use crate::host::Host;
 use crate::id::ObjectId;
-use crate::index::{self, Refused};
+use crate::index::{self, Refused, Vacancy};
 use crate::link::Link;
 use crate::magazine::{self, Magazine};
 use crate::moves::{self, Mover};
@@ -193,14 +193,14 @@ impl Inner {
         self: &Arc<Self>,
         at: SlotRef,
         id: ObjectId,
+        vacancy: Vacancy<'_>,
         len: usize,
         meta_len: usize,
     ) -> Result<ObjectBuffer> {
         let slot = self.slot(at);
         slot.describe(id, clock::coarse_ns(), self.pid, self.index());
         slot.size(len, meta_len, 0);
-        // However long that takes: the bytes of the object that it was would be lost.
-        let state = self.enter(at, id, len, slot::CREATING, Duration::MAX)?;
+        let state = vacancy.enter(at, self.me, slot::CREATING);
         ObjectBuffer::of(self, at, id, state)
     }
 
@@ -480,8 +480,8 @@ impl Inner {
         loop {
             // Whoever has the lock may be stopped; a creation that does not wait gives the living a moment, too.
             let longest = patience.saturating_add(LOCK_PATIENCE);
-            match index::insert(&self.shared, id, at, self.me, state, longest) {
-                Ok(entered) => return Ok(entered),
+            match index::vacancy(&self.shared, id, self.me, longest) {
+                Ok(vacancy) => return Ok(vacancy.enter(at, self.me, state)),
                 Err(Refused::Exists(other)) => {
                     if let Err(exists) = self.exists_or_dead(other, id) {
                         self.unreserve(at);

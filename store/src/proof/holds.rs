@@ -69,7 +69,7 @@ impl Scene {
         let slot = Slot::of(&self.shared, at.index);
         slot.cas(slot.state(), State::new(at.generation, Some(0), flags, slot::RESERVED));
         slot.describe(id(at), 0, 0, 0);
-        index::insert(&self.shared, id(at), at, key(0), slot::SEALED, Duration::MAX).unwrap();
+        index::vacancy(&self.shared, id(at), key(0), Duration::MAX).unwrap().enter(at, key(0), slot::SEALED);
     }
 
     fn actor(&self, client: u16) -> Actor<'_> {
