@@ -40,6 +40,7 @@ mod moving;
 mod pages;
 mod rebuild;
 pub(crate) mod spans;
+mod survey;
 
 use std::time::Instant;
 
@@ -54,6 +55,7 @@ use crate::sync::{AtomicU64, Ordering, fence};
 use crate::trim::{self, A_PEAK, A_TRIM};
 
 pub(crate) use rebuild::{initialise, rebuild, verify};
+pub(crate) use survey::Survey;
 
 pub(crate) const A_USED: usize = 0;
 const A_FREE_SLOT: usize = 8;
@@ -413,69 +415,6 @@ pub(crate) fn push_left(shared: &Shared, head: usize, index: u32) {
             Ok(_) => return,
             Err(now) => first = now,
         }
-    }
-}
-
-/// Returns how many bytes of the arena objects take, without the lock (for reports).
-///
-/// Small objects share pages: they are counted as the pages they take when they are packed, which is what
-/// compaction makes of them.
-pub(crate) fn used_bytes(shared: &Shared) -> u64 {
-    let mut used = Used::default();
-    for index in 0..slots_ever(shared) {
-        let slot = Slot::of(shared, index);
-        let state = slot.state();
-        if !matches!(state.state(), slot::FREE | slot::CACHED) {
-            used.add(slot.place(state));
-        }
-    }
-    used.bytes()
-}
-
-/// Returns the longest run of bytes in which no object lies, as the slots say it: for those who take no lock.
-pub(crate) fn longest_gap(shared: &Shared) -> u64 {
-    let mut taken: Vec<_> = (0..slots_ever(shared)).filter_map(|index| pages_of(Slot::of(shared, index))).collect();
-    taken.sort_unstable_by_key(|pages| pages.start);
-    let (mut longest, mut end) = (0, 0);
-    let all = shared.layout.pages;
-    for pages in taken {
-        longest = longest.max(pages.start.min(all).saturating_sub(end));
-        end = end.max(pages.end);
-    }
-    (longest.max(all.saturating_sub(end)) * PAGE) as u64
-}
-
-/// Returns the pages that an object's memory is in.
-fn pages_of(slot: Slot<'_>) -> Option<std::ops::Range<usize>> {
-    let state = slot.state();
-    let place = slot.place(state).filter(|_| !matches!(state.state(), slot::FREE | slot::CACHED));
-    match place? {
-        Place::Run { page, pages } => Some(page..page + pages),
-        Place::Cell { class, page, .. } => Some(page..page + spans::pages(class)),
-        _ => None,
-    }
-}
-
-/// Adds up what places take: runs as they are, cells as the spans that they fill when they are packed.
-#[derive(Debug, Default)]
-pub(crate) struct Used {
-    pages: usize,
-    cells: [usize; CLASSES.len()],
-}
-
-impl Used {
-    pub(crate) fn add(&mut self, place: Option<Place>) {
-        match place {
-            Some(Place::Run { pages, .. }) => self.pages += pages,
-            Some(Place::Cell { class, .. }) => self.cells[class] += 1,
-            _ => {}
-        }
-    }
-
-    pub(crate) fn bytes(&self) -> u64 {
-        let spans = |(class, &cells): (usize, &usize)| cells.div_ceil(spans::cells(class)) * spans::pages(class);
-        let pages = self.pages + self.cells.iter().enumerate().map(spans).sum::<usize>();
-        (pages * PAGE) as u64
     }
 }
 

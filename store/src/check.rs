@@ -63,7 +63,7 @@ fn report(actor: Actor<'_>, broken: Vec<String>) -> Result<CheckReport> {
     Ok(CheckReport {
         objects: (0..alloc::slots_ever(actor.shared)).filter(live).count() as u64,
         clients: clients.filter(|&c| client::state(client::load(actor.shared, c)) == client::ALIVE).count() as u64,
-        used_bytes: alloc::used_bytes(actor.shared),
+        used_bytes: alloc::Survey::of(actor.shared).used_bytes(),
     })
 }
 

@@ -24,8 +24,7 @@ pub(crate) struct Full {
     pub(crate) asked: usize,
     pub(crate) capacity: u64,
     pub(crate) free: u64,
-    /// Unknown while another process keeps the allocator.
-    pub(crate) largest: Option<u64>,
+    pub(crate) largest: u64,
     pub(crate) holders: Vec<(u32, u64)>,
     pub(crate) why: FullWhy,
 }
@@ -34,6 +33,7 @@ pub(crate) struct Full {
 pub(crate) enum FullWhy {
     Never,
     Waited(Duration),
+    Locked,
     Table(usize),
     System(String),
 }
@@ -44,14 +44,12 @@ impl fmt::Display for Full {
         match &self.why {
             FullWhy::Never => write!(f, "it can never fit; ")?,
             FullWhy::Waited(time) => write!(f, "none came free within {time:?}; ")?,
+            FullWhy::Locked => write!(f, "a process that is stopped or busy has the allocator; ")?,
             FullWhy::Table(slots) => write!(f, "the object table is full at {slots} objects (raise max_objects); ")?,
             FullWhy::System(message) => write!(f, "the system has no memory to commit ({message}); ")?,
         }
-        write!(f, "capacity {} bytes, free {}, largest free run ", self.capacity, self.free)?;
-        match self.largest {
-            Some(largest) => write!(f, "{largest}")?,
-            None => write!(f, "unknown (a process that is stopped or busy has the allocator)")?,
-        }
+        let Full { capacity, free, largest, .. } = self;
+        write!(f, "capacity {capacity} bytes, free {free}, largest free run {largest}")?;
         for (i, (pid, bytes)) in self.holders.iter().enumerate() {
             write!(f, "{}pid {pid} holds {bytes}", if i == 0 { "; " } else { ", " })?;
         }

@@ -2,9 +2,9 @@
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::alloc::{self, Alloc, Shortage};
+use crate::alloc::{self, Alloc, Shortage, Survey};
 use crate::arena::Arena;
 use crate::client::{self, ClientKey};
 use crate::disk::Disk;
@@ -222,7 +222,7 @@ impl Inner {
             Some(disk) => match Search::new(self, wants, Duration::ZERO).run(&mut take) {
                 Ok(_) => {}
                 Err(End::Disk(error)) => return Err(Error::disk(id, error)),
-                Err(End::Slots | End::Memory) => self.furnish_file(disk, at, id, bytes)?,
+                Err(End::Slots | End::Memory | End::Locked) => self.furnish_file(disk, at, id, bytes)?,
             },
             None => drop(self.with_memory(id, len, wants, options, take)?),
         }
@@ -323,7 +323,7 @@ impl Inner {
             return match search.run(&mut |alloc| alloc.reserve(self.me, bytes)) {
                 Ok((at, _)) => Ok(self.flagged(at, flags)),
                 Err(End::Disk(error)) => Err(Error::disk(id, error)),
-                Err(End::Slots | End::Memory) => self.reserve_file(disk, id, len, bytes, flags, options),
+                Err(End::Slots | End::Memory | End::Locked) => self.reserve_file(disk, id, len, bytes, flags, options),
             };
         }
         let (at, _) = self.with_memory(id, len, Wants { bytes, slot: true }, options, |alloc| {
@@ -408,6 +408,7 @@ impl Inner {
             End::Disk(error) => Error::disk(id, error),
             End::Slots => self.full(id, len, FullWhy::Table(self.shared.layout.slots)),
             End::Memory => self.full(id, len, FullWhy::Waited(patience)),
+            End::Locked => self.full(id, len, FullWhy::Locked),
         })
     }
 
@@ -549,9 +550,8 @@ impl Inner {
     /// Describes why there was no room.
     fn full(&self, id: ObjectId, asked: usize, why: FullWhy) -> Error {
         let capacity = self.shared.layout.capacity as u64;
-        let soon = Instant::now() + LOCK_PATIENCE;
-        let largest = Alloc::lock_until(&self.shared, self.me, soon).map(|mut alloc| alloc.largest_free() as u64);
-        let free = capacity.saturating_sub(alloc::used_bytes(&self.shared));
+        let survey = Survey::of(&self.shared);
+        let (free, largest) = (survey.free_bytes(), survey.longest_gap().min(survey.free_bytes()));
         ErrorKind::StoreFull(Full { id, asked, capacity, free, largest, holders: self.bytes_by_pid(), why }).into()
     }
 

@@ -1,9 +1,8 @@
 //! What people ask a store: lists, descriptions, figures.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::alloc::{self, Alloc};
-use crate::check::PATIENCE;
+use crate::alloc::{self, Survey};
 use crate::client;
 use crate::id::ObjectId;
 use crate::index;
@@ -136,12 +135,15 @@ pub(crate) fn stats(inner: &Inner) -> StoreStats {
     }
     let attached = (0..shared.layout.clients).filter(|&c| client::state(client::load(shared, c)) == client::ALIVE);
     let mut stats = StoreStats::default();
+    let mut survey = Survey::new(shared);
     for index in 0..alloc::slots_ever(shared) {
         let slot = Slot::of(shared, index);
         let state = slot.state();
+        let place = slot.place(state);
+        survey.add(state, place);
         stats.objects += u64::from(state.is_object());
         stats.unsealed_objects += u64::from(state.state() == slot::CREATING);
-        match slot.place(state).filter(|_| state.is_object()) {
+        match place.filter(|_| state.is_object()) {
             Some(Place::Record(_)) => {
                 stats.spilled_objects += 1;
                 stats.spilled_bytes = stats.spilled_bytes.saturating_add(moves::payload(slot) as u64);
@@ -152,20 +154,11 @@ pub(crate) fn stats(inner: &Inner) -> StoreStats {
             _ => {}
         }
     }
-    // Nobody knows how long who has the allocator is stopped; what others keep is not one piece meanwhile.
-    let soon = Instant::now() + PATIENCE;
-    let largest = match inner.is_reader() {
-        true => alloc::longest_gap(shared),
-        false => Alloc::lock_until(shared, inner.me, soon).map_or(0, |mut alloc| alloc.largest_free() as u64),
-    };
-    // What is in the scratch for a moment (compact.rs) may come on top.
-    let used = alloc::used_bytes(shared).min(shared.layout.capacity as u64);
-    let capacity = shared.layout.capacity as u64;
     StoreStats {
-        capacity_bytes: capacity,
-        used_bytes: used,
-        free_bytes: capacity.saturating_sub(used),
-        largest_free_bytes: largest.min(capacity.saturating_sub(used)),
+        capacity_bytes: shared.layout.capacity as u64,
+        used_bytes: survey.used_bytes(),
+        free_bytes: survey.free_bytes(),
+        largest_free_bytes: survey.longest_gap().min(survey.free_bytes()),
         committed_bytes: memory::committed(inner.arena.file()),
         clients: attached.count() as u64,
         queued_creates: queue::len(shared),

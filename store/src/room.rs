@@ -92,6 +92,5 @@ pub(crate) fn spill(mover: &Mover<'_>, actor: Actor<'_>, wanted: u64, needed: u6
 
 /// Says whether compaction can help: as much is free as is asked for.
 fn enough_in_pieces(actor: Actor<'_>, bytes: usize) -> bool {
-    let used = alloc::used_bytes(actor.shared) as usize;
-    bytes > 0 && actor.shared.layout.capacity.saturating_sub(used) >= bytes
+    bytes > 0 && alloc::Survey::of(actor.shared).free_bytes() >= bytes as u64
 }

@@ -74,6 +74,8 @@ pub(crate) enum End {
     Slots,
     /// No memory came free in time.
     Memory,
+    /// Somebody kept the allocator all the time.
+    Locked,
     /// Objects that should have gone to disk could not.
     Disk(DiskError),
 }
@@ -155,6 +157,7 @@ impl<'a> Search<'a> {
         Err(match (self.disk.take(), last) {
             (Some(error), _) => End::Disk(error),
             (None, Obstacle::Short(Shortage::Slots)) => End::Slots,
+            (None, Obstacle::Locked) => End::Locked,
             (None, _) => End::Memory,
         })
     }

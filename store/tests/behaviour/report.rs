@@ -1,6 +1,6 @@
 //! Lists, descriptions and figures (paragraph 10).
 
-use mobula_store::{ObjectOptions, ObjectState, Store};
+use mobula_store::{ObjectOptions, ObjectState, Store, StoreOptions};
 
 use crate::{id, store};
 
@@ -44,4 +44,21 @@ fn stats_add_up() {
     assert!(stats.used_bytes >= 101_000 && stats.committed_bytes >= stats.used_bytes);
     assert_eq!((stats.objects, stats.unsealed_objects, stats.clients), (2, 1, 1));
     drop(buffer);
+}
+
+#[test]
+fn figures_take_nothing_away_and_wait_for_nobody() {
+    let store = Store::create(StoreOptions::new(8 << 20)).unwrap();
+    let other = Store::attach(store.address()).unwrap();
+    // What is freed stays with its client, and a look at the figures leaves it there.
+    let address = store.put(id(1), &[1; 100_000]).unwrap().as_ptr();
+    store.delete(id(1)).unwrap();
+    let stats = other.stats();
+    assert_eq!((stats.used_bytes, stats.free_bytes), (0, stats.capacity_bytes));
+    assert_eq!(stats.largest_free_bytes, stats.capacity_bytes);
+    // The other one takes memory from the allocator: it would be the same if that had got it back.
+    other.put(id(2), &[2; 100_000]).unwrap();
+    let mine = store.put(id(1), &[1; 100_000]).unwrap();
+    assert_eq!(mine.as_ptr(), address);
+    assert_eq!(store.stats().used_bytes, other.stats().used_bytes);
 }
