@@ -11,14 +11,18 @@
 //! compaction may be cut short anywhere: by a death, by a view that appears, by another creation
 //! that takes the hole.
 //!
+//! Who is stranded in the scratch by that comes home first thing in the next compaction, which makes
+//! a hole for it if there is none; who is viewed there stays, and others go through what lies behind.
+//!
 //! Objects that are viewed or being written stay and end a stretch. If nothing is pinned, any
 //! request of up to half of what is free can be served.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use crate::alloc::{self, Shortage, spans};
 use crate::holds::Actor;
-use crate::layout::PAGE;
+use crate::layout::{CHUNK, PAGE};
 use crate::moves::{Mover, Stays};
 use crate::place::Place;
 use crate::slot::{self, Slot, SlotRef};
@@ -43,51 +47,38 @@ struct Stretch {
 
 /// Makes a free run of `pages` by moving objects; false if that cannot be done now.
 pub(crate) fn compact(mover: &Mover<'_>, actor: Actor<'_>, pages: usize) -> bool {
+    let mut scratch = Scratch::new(actor);
+    bring_home(mover, actor, &mut scratch);
+    let made = assemble(mover, actor, pages, &mut scratch).is_ok();
+    scratch.empty(actor);
+    made
+}
+
+/// Makes a free run of `pages`: gathers cells if that is needed, then slides one stretch together.
+fn assemble(mover: &Mover<'_>, actor: Actor<'_>, pages: usize, scratch: &mut Scratch) -> Result<(), Stays> {
     let look = || {
         let mut alloc = mover.alloc()?;
         Ok::<_, Stays>((alloc.largest_free() < pages * PAGE).then(|| residents(actor)))
     };
     let home = actor.shared.layout.pages;
-    let mut residents = match look() {
-        Ok(Some(residents)) => residents,
-        Ok(None) => return true,
-        Err(_) => return false,
-    };
-    if residents.range(home..).next().is_some() {
-        bring_home(mover, actor, &residents);
-        match look() {
-            Ok(Some(now)) => residents = now,
-            Ok(None) => return true,
-            Err(_) => return false,
-        }
-    }
+    let Some(mut residents) = look()? else { return Ok(()) };
     let whole: usize = residents.range(..home).map(|(_, resident)| resident.pages).sum();
     if home.saturating_sub(whole) < pages {
         // The holes are too small even together: the rest lies between the cells of spans.
         gather(mover, actor, &residents);
-        match look() {
-            Ok(Some(now)) => residents = now,
-            Ok(None) => return true,
-            Err(_) => return false,
-        }
+        let Some(now) = look()? else { return Ok(()) };
+        residents = now;
     }
-    // What is there still has nowhere else to be: nothing else may be put on top of it.
-    let through_scratch = scratch_is_empty(actor);
+    scratch.stay_behind(&residents);
     let at_home: Vec<(usize, &Resident)> = residents.range(..home).map(|(&page, r)| (page, r)).collect();
-    let Some(stretch) = cheapest(&at_home, home, pages) else { return false };
+    let stretch = cheapest(&at_home, home, pages).ok_or(Stays::NoRoom)?;
     let mut cursor = stretch.start;
-    let mut scratch = 0;
-    let inside = at_home.iter().filter(|(page, _)| (stretch.start..stretch.end).contains(page));
-    let moved = inside.copied().try_for_each(|(page, resident)| {
+    let mut inside = at_home.iter().filter(|(page, _)| (stretch.start..stretch.end).contains(page));
+    inside.try_for_each(|&(page, resident)| {
         let to = cursor;
         cursor += resident.pages;
-        scratch = scratch.max(resident.pages);
-        slide(mover, actor, page, resident, to, through_scratch)
-    });
-    if scratch > 0 && scratch_is_empty(actor) {
-        actor.arena.decommit(actor.shared, actor.shared.layout.scratch() * PAGE, scratch * PAGE);
-    }
-    moved.is_ok()
+        slide(mover, page, resident, to, scratch)
+    })
 }
 
 /// Moves cells from the emptiest spans of each class to the fullest, so that spans come free.
@@ -185,27 +176,17 @@ fn cheapest(residents: &[(usize, &Resident)], total: usize, pages: usize) -> Opt
 
 /// Moves a resident down to page `to`, behind which everything is free up to it.
 ///
-/// One that moves by less than its own length goes through the scratch, if nobody else is there.
-fn slide(
-    mover: &Mover<'_>,
-    actor: Actor<'_>,
-    page: usize,
-    resident: &Resident,
-    to: usize,
-    through_scratch: bool,
-) -> Result<(), Stays> {
+/// One that moves by less than its own length goes through the scratch.
+fn slide(mover: &Mover<'_>, page: usize, resident: &Resident, to: usize, scratch: &mut Scratch) -> Result<(), Stays> {
     if to == page {
         return Ok(());
     }
     // Residents that overlap are nonsense, and nobody moves them.
     let by = page.checked_sub(to).ok_or(Stays::NoRoom)?;
     if by < resident.pages {
-        if !through_scratch {
-            return Err(Stays::NoRoom);
-        }
-        let scratch = actor.shared.layout.scratch();
+        let through = scratch.pages(resident.pages).ok_or(Stays::NoRoom)?;
         for &(cell, at) in &resident.objects {
-            mover.relocate(at, |_| Ok(beside(resident, scratch, cell)))?;
+            mover.relocate(at, |_| Ok(beside(resident, through, cell)))?;
         }
     }
     if let Some(class) = resident.class {
@@ -238,21 +219,81 @@ fn beside(resident: &Resident, page: usize, cell: usize) -> Place {
 }
 
 /// Moves what a compaction that was cut short left in the scratch back to ordinary memory.
-fn bring_home(mover: &Mover<'_>, actor: Actor<'_>, residents: &BTreeMap<usize, Resident>) {
-    for resident in residents.range(actor.shared.layout.pages..).flat_map(|(_, r)| &r.objects) {
-        let slot = Slot::of(actor.shared, resident.1.index);
-        // It stays if there is no room or somebody views it.
-        let _ = mover.relocate(resident.1, |alloc| alloc.take(crate::moves::payload(slot)));
+///
+/// The hole that it came from may be another's by now: if none is long enough, one is made. What is viewed stays.
+fn bring_home(mover: &Mover<'_>, actor: Actor<'_>, scratch: &mut Scratch) {
+    let home = actor.shared.layout.pages;
+    if scratch_is_empty(actor) {
+        return;
+    }
+    let Ok(strays) = mover.alloc().map(|_alloc| residents(actor).split_off(&home)) else { return };
+    scratch.stay_behind(&strays);
+    for resident in strays.values().filter(|resident| !resident.fixed) {
+        for &(_, at) in &resident.objects {
+            let bytes = crate::moves::payload(Slot::of(actor.shared, at.index));
+            let come = || mover.relocate(at, |alloc| alloc.take(bytes));
+            if come().is_err() && assemble(mover, actor, resident.pages, scratch).is_ok() {
+                // Who is viewed by now stays.
+                let _ = come();
+            }
+        }
     }
 }
 
-fn scratch_is_empty(actor: Actor<'_>) -> bool {
-    let in_scratch = |index| {
-        let slot = Slot::of(actor.shared, index);
-        let place = slot.place(slot.state());
-        matches!(place, Some(Place::Run { page, .. } | Place::Cell { page, .. }) if page >= actor.shared.layout.pages)
+/// The part of the scratch that a compaction may use: what lies behind those who are stranded there.
+///
+/// Only the owner of the lock of moves puts anything there.
+struct Scratch {
+    start: usize,
+    /// Where the last one ends that has been there since this compaction began.
+    used: usize,
+    places: usize,
+}
+
+impl Scratch {
+    fn new(actor: Actor<'_>) -> Scratch {
+        let layout = &actor.shared.layout;
+        Scratch { start: layout.scratch(), used: layout.scratch(), places: layout.places() }
+    }
+
+    /// Leaves those alone that are there still: nothing may be put on top of them.
+    fn stay_behind(&mut self, residents: &BTreeMap<usize, Resident>) {
+        let ends = residents.range(self.start..).map(|(page, resident)| page + resident.pages);
+        self.start = ends.fold(self.start, usize::max);
+        self.used = self.used.max(self.start);
+    }
+
+    /// Returns the first of so many pages, until they are asked for again.
+    fn pages(&mut self, pages: usize) -> Option<usize> {
+        let end = self.start.checked_add(pages).filter(|&end| end <= self.places)?;
+        self.used = self.used.max(end);
+        Some(self.start)
+    }
+
+    /// Gives the memory that was used back, but for what somebody is stranded in.
+    fn empty(&self, actor: Actor<'_>) {
+        let start = actor.shared.layout.scratch();
+        if self.used > start {
+            let strays = (0..alloc::slots_ever(actor.shared)).filter_map(|index| stray(actor, index));
+            let start = strays.fold(start, |start, pages| start.max(pages.end)).next_multiple_of(CHUNK / PAGE);
+            actor.arena.decommit(actor.shared, start * PAGE, self.used.saturating_sub(start) * PAGE);
+        }
+    }
+}
+
+/// Returns the pages of the scratch that an object lies in.
+fn stray(actor: Actor<'_>, index: u32) -> Option<Range<usize>> {
+    let slot = Slot::of(actor.shared, index);
+    let pages = match slot.place(slot.state())? {
+        Place::Run { page, pages } => page..page + pages,
+        Place::Cell { class, page, .. } => page..page + spans::pages(class),
+        _ => return None,
     };
-    !(0..alloc::slots_ever(actor.shared)).any(in_scratch)
+    (pages.start >= actor.shared.layout.pages).then_some(pages)
+}
+
+fn scratch_is_empty(actor: Actor<'_>) -> bool {
+    !(0..alloc::slots_ever(actor.shared)).any(|index| stray(actor, index).is_some())
 }
 
 #[cfg(test)]

@@ -35,6 +35,8 @@ use crate::waits::{self, On};
 const SLICE: Duration = Duration::from_secs(1);
 /// The shortest pause between two attempts to compact or spill that brought nothing.
 const ROOM_PAUSE: Duration = Duration::from_millis(10);
+/// How many attempts that brought nothing the time that is left has to be enough for.
+const ATTEMPTS: u64 = 4;
 /// How often one attempt makes room that others take.
 const ROUNDS: usize = 3;
 /// How long a creation whose time is over waits for the allocator's lock.
@@ -234,7 +236,10 @@ impl<'a> Search<'a> {
             Room::Busy => self.missed = true,
             Room::Disk(error) => self.disk = Some(error),
         }
-        self.no_room_until = ended.saturating_add(spent.saturating_mul(10).max(ROOM_PAUSE.as_nanos() as u64));
+        // However long it took: there is time for some more attempts.
+        let longest = self.time().deadline.saturating_sub(ended) / ATTEMPTS;
+        let pause = spent.saturating_mul(10).min(longest).max(ROOM_PAUSE.as_nanos() as u64);
+        self.no_room_until = ended.saturating_add(pause);
         false
     }
 
