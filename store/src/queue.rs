@@ -85,7 +85,7 @@ pub(crate) struct Wants {
 /// Why a request may not take memory now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Barred {
-    /// When the first of the elders gives up by itself, on the clock of [`clock::monotonic_ns`].
+    /// When one of the elders gives up by itself, on the clock of [`clock::monotonic_ns`].
     pub(crate) until: u64,
     /// The client of that elder.
     pub(crate) by: ClientKey,
@@ -219,10 +219,11 @@ impl<'a> Request<'a> {
         let now = clock::monotonic_ns();
         let ticket = self.place.map_or(u64::MAX, |(_, ticket)| ticket);
         let elders = (0..ever(self.shared)).filter_map(|cell| read(self.shared, cell));
+        // Any of them will do: until it leaves, which wakes this one, or gives up, the others do not matter.
         elders
             .filter(|elder| elder.ticket < ticket && elder.deadline > now && elder.bars(self.wants, now))
-            .min_by_key(|elder| elder.deadline)
             .map(|elder| Barred { until: elder.deadline, by: elder.owner })
+            .next()
     }
 
     /// Q1.
