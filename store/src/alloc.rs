@@ -24,6 +24,7 @@
 //!     0 used bytes   8 first free slot + 1   16 slots ever used   24 slots in use   32 free pages
 //!    40 state of the trimmer   48 most bytes used in its window   56 committed chunks
 //!    64 heads of the lists of free runs, by the logarithm of their length (page + 1)
+//!   448 state of spilling ahead (ahead.rs)   456 bytes that creations ever took
 //!   512 heads of the lists of spans with free cells, by class (page + 1)
 //!
 //!   page (64 bytes)
@@ -44,6 +45,7 @@ mod survey;
 
 use std::time::Instant;
 
+use crate::ahead::{self, A_AHEAD};
 use crate::arena::A_COMMITTED;
 use crate::client::ClientKey;
 use crate::layout::{H_LEFT_FREE, PAGE, PAGE_DESC_BYTES};
@@ -64,6 +66,8 @@ const A_SLOTS_USED: usize = 24;
 const A_FREE_PAGES: usize = 32;
 const A_BINS: usize = 64;
 const BINS: usize = 48;
+/// Bytes that creations ever took; it wraps.
+pub(crate) const A_MADE: usize = 456;
 const A_SPANS: usize = 512;
 
 const P_KIND: usize = 0;
@@ -74,7 +78,7 @@ const P_BITS: usize = 32;
 
 /// What two processes must agree on about this section.
 pub(crate) const LAYOUT: &[usize] = &{
-    let mut facts = [0; 15 + CLASSES.len()];
+    let mut facts = [0; 17 + CLASSES.len()];
     let fixed = [
         A_USED,
         A_FREE_SLOT,
@@ -86,6 +90,8 @@ pub(crate) const LAYOUT: &[usize] = &{
         A_COMMITTED,
         A_BINS,
         BINS,
+        A_AHEAD,
+        A_MADE,
         A_SPANS,
         P_LEN,
         P_NEXT,
@@ -120,6 +126,8 @@ pub(crate) struct Alloc<'a> {
     shared: &'a Shared,
     me: ClientKey,
     guard: Option<Guard<'a>>,
+    /// Whether a creation has taken memory.
+    made: bool,
 }
 
 impl<'a> Alloc<'a> {
@@ -141,7 +149,7 @@ impl<'a> Alloc<'a> {
     /// Wraps the lock that the caller has taken (over).
     pub(crate) fn with(shared: &'a Shared, me: ClientKey, guard: Guard<'a>) -> Alloc<'a> {
         let repair = guard.must_repair();
-        let mut alloc = Alloc { shared, me, guard: Some(guard) };
+        let mut alloc = Alloc { shared, me, guard: Some(guard), made: false };
         if repair {
             rebuild(&mut alloc);
         }
@@ -207,6 +215,7 @@ impl<'a> Alloc<'a> {
             0 => self.set(A_SLOTS_EVER, index as usize + 1),
             _ => self.set(A_FREE_SLOT, slot.next().load(Ordering::Relaxed) as usize),
         }
+        self.count_made(place);
         // The slot names its author before it names memory: a survivor finds both or neither.
         let taken = State::new(old.generation(), Some(me.index), 0, state);
         slot.cas(old, taken);
@@ -247,6 +256,7 @@ impl<'a> Alloc<'a> {
     /// Gives memory to a slot that was reserved without.
     pub(crate) fn furnish(&mut self, at: SlotRef, bytes: usize) -> Result<Place, Shortage> {
         let place = self.take(bytes)?;
+        self.count_made(place);
         let slot = Slot::of(self.shared, at.index);
         slot.place_word(slot.state()).store(place.to_word(), Ordering::Release);
         Ok(place)
@@ -333,6 +343,12 @@ impl<'a> Alloc<'a> {
         }
     }
 
+    /// Counts what a creation takes, which a move does not.
+    fn count_made(&mut self, place: Place) {
+        self.made = true;
+        self.set(A_MADE, self.get(A_MADE).wrapping_add(place.bytes()));
+    }
+
     fn try_take(&mut self, bytes: usize) -> Option<Place> {
         if let Some(class) = class_of(bytes)
             && let Some((page, cell)) = self.take_cell(class)
@@ -385,6 +401,9 @@ impl Drop for Alloc<'_> {
             fence(Ordering::SeqCst);
         }
         trim::released(self.shared);
+        if self.made {
+            ahead::taken(self.shared);
+        }
     }
 }
 

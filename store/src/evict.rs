@@ -3,7 +3,7 @@
 //! Whether it was stands in the header, so that all clients obey its creator. Evicted are sealed
 //! objects that stay until they are deleted, that nobody views or holds and that no other object
 //! contains; the first to go is the one whose last use is the longest ago. A use is the making of a
-//! view: put, seal and every get.
+//! view: put, seal and every get. What goes to disk (room.rs, ahead.rs) goes in the same order.
 //!
 //! ```text
 //!   get                                      whoever has no room
@@ -87,7 +87,7 @@ enum Scan {
 /// Notes that an object is used.
 #[inline]
 pub(crate) fn touch(shared: &Shared, slot: Slot<'_>, state: State) {
-    if outlet::evicts(shared) && !state.has(slot::COUNTED) && shared.reader.is_none() {
+    if outlet::orders(shared, state.has(slot::COUNTED)) && shared.reader.is_none() {
         stamp(shared, slot);
     }
 }

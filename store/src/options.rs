@@ -105,6 +105,9 @@ impl StoreOptions {
     }
 
     /// Chooses a folder for objects that do not fit into memory (default: none, they stay there).
+    ///
+    /// Once four fifths of the capacity are taken, sealed objects that nobody views move there in the background, the
+    /// least recently used first, until it is three quarters. A get brings them back or reads them in place.
     pub fn spill_dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.spill_dir = Some(dir.into());
         self

@@ -94,6 +94,12 @@ pub(crate) fn evicts(shared: &Shared) -> bool {
     has(shared, LRU)
 }
 
+/// Says whether the order in which objects are used matters; counted ones are not evicted.
+#[inline]
+pub(crate) fn orders(shared: &Shared, is_counted: bool) -> bool {
+    has(shared, if is_counted { SPILLS } else { LRU | SPILLS })
+}
+
 /// Says whether objects go to disk when memory is short.
 pub(crate) fn spills(shared: &Shared) -> bool {
     has(shared, SPILLS)

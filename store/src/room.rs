@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   enough is free, but in pieces     -> compaction (compact.rs)
-//!   the store may spill               -> sealed objects that nobody views go to disk, the oldest first,
-//!                                        then compaction if that left pieces
+//!   the store may spill               -> sealed objects that nobody views go to disk, the least recently used
+//!                                        first, then compaction if that left pieces
 //! ```
 //!
 //! Both need the lock of moves. If another process has it, whoever asked goes to sleep like anybody
@@ -17,6 +17,7 @@ use crate::holds::Actor;
 use crate::layout::PAGE;
 use crate::moves::{Mover, Stays};
 use crate::slot::{self, Slot, SlotRef};
+use crate::sync::Ordering;
 
 /// What became of an attempt to make room.
 #[derive(Debug)]
@@ -57,24 +58,12 @@ pub(crate) fn make(actor: Actor<'_>, bytes: usize, spills: bool) -> Room {
     }
 }
 
-/// Spills the oldest objects that can be until `wanted` bytes are free, or all that can be; returns the bytes.
+/// Spills the least recently used objects that can be until `wanted` bytes are free, or all that can be; returns the bytes.
 ///
 /// Stops at the first error if at least `needed` bytes went before it.
 pub(crate) fn spill(mover: &Mover<'_>, actor: Actor<'_>, wanted: u64, needed: u64) -> (u64, Option<DiskError>) {
-    let mut candidates: Vec<(u64, SlotRef)> = (0..alloc::slots_ever(actor.shared))
-        .filter_map(|index| {
-            let slot = Slot::of(actor.shared, index);
-            let state = slot.state();
-            let in_memory = slot.place(state).is_some_and(|place| place.bytes() > 0);
-            let may_go = state.state() == slot::SEALED && in_memory && slot.children() == 0;
-            let at = SlotRef { index, generation: state.generation() };
-            (may_go && !actor.is_viewed(index))
-                .then(|| (slot.made().max(slot.used().load(crate::sync::Ordering::Relaxed)), at))
-        })
-        .collect();
-    candidates.sort_unstable_by_key(|&(age, at)| (age, at.index));
     let mut spilled = 0;
-    for (_, at) in candidates {
+    for at in candidates(actor) {
         if spilled >= wanted {
             break;
         }
@@ -88,6 +77,22 @@ pub(crate) fn spill(mover: &Mover<'_>, actor: Actor<'_>, wanted: u64, needed: u6
         }
     }
     (spilled, None)
+}
+
+/// Lists the objects that can go to disk, the least recently used first.
+pub(crate) fn candidates(actor: Actor<'_>) -> impl Iterator<Item = SlotRef> {
+    let mut found: Vec<(u64, SlotRef)> = (0..alloc::slots_ever(actor.shared))
+        .filter_map(|index| {
+            let slot = Slot::of(actor.shared, index);
+            let state = slot.state();
+            let in_memory = slot.place(state).is_some_and(|place| place.bytes() > 0);
+            let may_go = state.state() == slot::SEALED && in_memory && slot.children() == 0;
+            let at = SlotRef { index, generation: state.generation() };
+            (may_go && !actor.is_viewed(index)).then(|| (slot.used().load(Ordering::Relaxed), at))
+        })
+        .collect();
+    found.sort_unstable_by_key(|&(used, at)| (used, at.index));
+    found.into_iter().map(|(_, at)| at)
 }
 
 /// Says whether compaction can help: as much is free as is asked for.

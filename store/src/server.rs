@@ -33,6 +33,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 
 use crate::address::Address;
+use crate::ahead::Spiller;
 use crate::arena::Arena;
 use crate::client::{self, ClientKey};
 use crate::error::{Error, Result};
@@ -153,6 +154,7 @@ struct Guests {
     /// Readable when this process pokes (trim.rs).
     poke: Arc<OwnedFd>,
     idle: Idle,
+    spiller: Option<Spiller>,
 }
 
 impl Guests {
@@ -163,8 +165,19 @@ impl Guests {
         host.shared.poke.through_event(poke.clone());
         let mut idle = Idle::default();
         idle.poked(&host.shared, &host.arena, host.me);
-        let guests =
-            Guests { host, listener, stop, epoll, guests: HashMap::new(), next: FIRST, strangers: 0, poke, idle };
+        let spiller = Spiller::start(&host.shared, &host.arena, &host.looks, host.me)?;
+        let guests = Guests {
+            host,
+            listener,
+            stop,
+            epoll,
+            guests: HashMap::new(),
+            next: FIRST,
+            strangers: 0,
+            poke,
+            idle,
+            spiller,
+        };
         guests.watch(guests.poke.as_fd(), POKE)?;
         guests.watch(guests.listener.as_fd(), LISTENER)?;
         guests.watch(guests.stop.as_fd(), STOP)?;
@@ -233,6 +246,7 @@ impl Guests {
 
     fn serve(&mut self) {
         let mut events = Vec::with_capacity(64);
+        self.look_ahead();
         loop {
             events.clear();
             let silent = (self.strangers > 0).then_some(Duration::from_millis(100));
@@ -265,6 +279,14 @@ impl Guests {
     fn poked(&mut self) {
         let Host { shared, arena, me, .. } = &self.host;
         self.idle.poked(shared, arena, *me);
+        self.look_ahead();
+    }
+
+    /// Has the spiller look whether memory is about to become short.
+    fn look_ahead(&self) {
+        if let Some(spiller) = &self.spiller {
+            spiller.poked();
+        }
     }
 
     fn accept(&mut self) {
@@ -455,7 +477,9 @@ impl Guests {
 
     /// Ends the service; the connections end last and tell the clients.
     fn close(self) {
-        let Guests { host, guests, .. } = self;
+        let Guests { host, guests, spiller, .. } = self;
+        // It works in the host's name.
+        drop(spiller);
         drop(host);
         for guest in guests.into_values() {
             if let Guest::Client { stream, .. } = guest {

@@ -94,7 +94,7 @@ fn a_view_of_a_spilled_object_survives_its_deletion() {
         store.put(id(n), &content(n, MIB)).unwrap();
     }
     // Memory is full of viewed objects, so that the first ones are read on disk.
-    let full: Vec<_> = (10..=16).map(|n| store.get(id(n), None).unwrap()).collect();
+    let full: Vec<_> = (9..=16).map(|n| store.get(id(n), None).unwrap()).collect();
     let on_disk = store.get(id(1), None).unwrap();
     assert_eq!(store.info(id(1)).unwrap().state, ObjectState::Spilled);
     assert_eq!(store.delete(id(1)).unwrap(), Deleted::AtLastRelease);

@@ -35,13 +35,16 @@ impl Home {
     }
 }
 
-/// Creates a store as `how` says: `clients=N`, `capacity=MiB`, `named=NAME`, `default` (a fresh address).
+/// Creates a store as `how` says: `clients=N`, `capacity=MiB`, `named=NAME`, `spill=DIR`, `default` (a fresh address).
 fn create(address: &str, how: &str) -> mobula_store::Result<Store> {
     let value = |key: &str| how.split(' ').find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
     let number = |key: &str, default: usize| value(key).map_or(default, |value| value.parse().unwrap());
     let mut options = StoreOptions::new(number("capacity", 8) << 20).max_clients(number("clients", 256));
     if let Some(name) = value("named") {
         options = options.segment(Segment::Named(name.to_owned()));
+    }
+    if let Some(dir) = value("spill") {
+        options = options.spill_dir(dir);
     }
     if !address.is_empty() {
         options = options.address(address.to_owned());
@@ -500,4 +503,32 @@ fn servers_are_killed_while_clients_work() {
     });
     store.check().unwrap();
     println!("a process that adopts was ready after at most {longest:?}");
+}
+
+#[test]
+fn a_server_that_dies_while_it_spills_loses_nothing_and_the_next_one_goes_on() {
+    const MIB: usize = 1 << 20;
+    let (home, spilled) = (Home::new(), tempfile::tempdir().unwrap());
+    let how = format!("node empty capacity=16 spill={}", spilled.path().display());
+    let mut node = Actor::start_at(&how, &home.address);
+    let client = Store::attach(&home.address).unwrap();
+    let whole = |objects: std::ops::Range<u8>| {
+        objects.for_each(|n| assert!(client.get(id(n), FULL).unwrap().iter().all(|&b| b == n), "object {n}"));
+        client.check().unwrap();
+    };
+    for round in 0..6 {
+        (0..15).for_each(|n| drop(client.put(id(n), &vec![n; MIB]).unwrap()));
+        // In the middle of it, at its start, or when it has not begun.
+        eventually("it spills", || client.stats().spilled_objects >= round % 3);
+        node.kill();
+        whole(0..15);
+        node = Actor::start_at(&how, &home.address);
+        assert_eq!(node.said(), "adopted");
+        drop(client.put(id(15), &vec![15; MIB]).unwrap());
+        eventually("the next server spills", || client.stats().used_bytes <= 12 * MIB as u64);
+        whole(0..16);
+        (0..16).for_each(|n| assert!(client.delete(id(n)).is_ok()));
+        eventually("all memory is back", || client.stats().used_bytes == 0 && client.stats().spilled_bytes == 0);
+        assert_eq!(client.check().unwrap().objects, 0);
+    }
 }
