@@ -27,6 +27,9 @@ use crate::moves::{Mover, Stays};
 use crate::place::Place;
 use crate::slot::{self, Slot, SlotRef};
 
+/// How often a compaction begins that finds the allocator taken.
+const ATTEMPTS: usize = 3;
+
 /// What lies at a page.
 struct Resident {
     pages: usize,
@@ -48,10 +51,18 @@ struct Stretch {
 /// Makes a free run of `pages` by moving objects; false if that cannot be done now.
 pub(crate) fn compact(mover: &Mover<'_>, actor: Actor<'_>, pages: usize) -> bool {
     let mut scratch = Scratch::new(actor);
-    bring_home(mover, actor, &mut scratch);
-    let made = assemble(mover, actor, pages, &mut scratch).is_ok();
+    let mut made = Err(Stays::Locked);
+    for _ in 0..ATTEMPTS {
+        bring_home(mover, actor, &mut scratch);
+        made = assemble(mover, actor, pages, &mut scratch);
+        if !matches!(made, Err(Stays::Locked)) {
+            break;
+        }
+        // Whoever had the allocator may only have waited for a processor: what is moved by now is moved.
+        mover.settle();
+    }
     scratch.empty(actor);
-    made
+    made.is_ok()
 }
 
 /// Makes a free run of `pages`: gathers cells if that is needed, then slides one stretch together.

@@ -78,6 +78,8 @@ pub(crate) enum Stays {
     Wanted,
     /// There is no memory for it.
     NoRoom,
+    /// Somebody has had the allocator too long.
+    Locked,
     /// The disk is full or failed, or what is on it is not what was written.
     Disk(DiskError),
 }
@@ -98,7 +100,7 @@ impl<'a> Mover<'a> {
     /// Takes the allocator's lock, unless somebody keeps it too long.
     pub(crate) fn alloc(&self) -> Result<Alloc<'a>, Stays> {
         let soon = Instant::now() + PATIENCE;
-        Alloc::lock_until(self.actor.shared, self.actor.me, soon).ok_or(Stays::NoRoom)
+        Alloc::lock_until(self.actor.shared, self.actor.me, soon).ok_or(Stays::Locked)
     }
 
     /// Wraps the lock that the caller has taken (over).
@@ -117,6 +119,13 @@ impl<'a> Mover<'a> {
 
     fn record(&self) -> &'a AtomicU64 {
         self.actor.shared.ctl.u64(H_MOVE_PLACE)
+    }
+
+    /// Gives back what this mover could not because somebody had the allocator.
+    pub(crate) fn settle(&self) {
+        if self.record().load(Ordering::Acquire) != 0 {
+            self.repair();
+        }
     }
 
     /// Gives back what an earlier mover took for an object that never arrived there.
@@ -200,10 +209,10 @@ impl<'a> Mover<'a> {
             };
             let place = Place::Record(record.to_word());
             match self.turn(slot, moving, place) {
-                true => Ok(from.bytes() as u64),
-                false => {
+                Ok(()) => Ok(from.bytes() as u64),
+                Err(why) => {
                     disk.release(table, record, &head, || true);
-                    Err(Stays::Wanted)
+                    Err(why)
                 }
             }
         })
@@ -242,7 +251,7 @@ impl<'a> Mover<'a> {
     fn held<R>(&self, at: SlotRef, f: impl FnOnce(State) -> Result<R, Stays>) -> Result<R, Stays> {
         // A place that could not be given back goes on to be named, with its slot.
         if self.record().load(Ordering::Acquire) != 0 {
-            return Err(Stays::NoRoom);
+            return Err(Stays::Locked);
         }
         let named = self.actor.shared.ctl.u64(H_MOVE_SLOT);
         // SYNC named: before the hold, so that whoever finds the hold in the way knows whose it is.
@@ -296,30 +305,25 @@ impl<'a> Mover<'a> {
     /// M6, or the return of the new place.
     fn finish(&self, at: SlotRef, moving: Result<State, Stays>, to: Place) -> Result<(), Stays> {
         let slot = Slot::of(self.actor.shared, at.index);
-        let turned = match moving {
-            Ok(moving) if self.turn(slot, moving, to) => return Ok(()),
-            Ok(_) => Stays::Wanted,
-            Err(why) => why,
-        };
+        let Err(why) = moving.and_then(|moving| self.turn(slot, moving, to)) else { return Ok(()) };
         if let Ok(mut alloc) = self.alloc() {
             self.record().store(0, Ordering::Release);
             alloc.give(to);
         }
-        Err(turned)
+        Err(why)
     }
 
     /// Turns the object to its new place and gives the old one back if that is in the arena.
-    fn turn(&self, slot: Slot<'_>, moving: State, to: Place) -> bool {
-        let Ok(mut alloc) = self.alloc() else {
+    fn turn(&self, slot: Slot<'_>, moving: State, to: Place) -> Result<(), Stays> {
+        let mut alloc = self.alloc().inspect_err(|_| {
             self.actor.revert(slot, moving);
-            return false;
-        };
+        })?;
         let (old, new) = (slot.place_word(moving), slot.other_word(moving));
         new.store(to.to_word(), Ordering::Release);
         let turned = State(moving.to(slot::SEALED, None).0 ^ State::new(0, None, slot::ALT, 0).0);
         if !slot.cas(moving, turned) {
             new.store(0, Ordering::Release);
-            return false;
+            return Err(Stays::Wanted);
         }
         self.moved.set(true);
         self.record().store(0, Ordering::Release);
@@ -330,7 +334,7 @@ impl<'a> Mover<'a> {
             old.store(0, Ordering::Release);
             alloc.give(from);
         }
-        true
+        Ok(())
     }
 }
 
