@@ -21,6 +21,7 @@ use crate::origin;
 use crate::outlet;
 use crate::readers::{self, Reader};
 use crate::reap;
+use crate::segment;
 use crate::shared::Shared;
 use crate::sys::{fork, memory, process, socket};
 
@@ -84,6 +85,10 @@ fn join(address: &str, hello: Hello) -> Result<Arc<Inner>> {
         if len == 0 || size < len as u64 {
             return Err(corrupt(format!("{what} should have {len} bytes and has {size}")));
         }
+        // Who could shorten it later would take the memory from under this process's feet.
+        if !memory::has_fixed_length(file) && !segment::may_be_named(file) {
+            return Err(corrupt(format!("{what} is a file whose length can change")));
+        }
     }
     let reads = hello == Hello::Read;
     let map = if reads { memory::map_read_only(&ctl, ctl_len) } else { memory::map(&ctl, ctl_len) };
@@ -101,6 +106,10 @@ fn join(address: &str, hello: Hello) -> Result<Arc<Inner>> {
     let mut shared = Shared::new(ctl, layout);
     if reads {
         let area = files.next().ok_or_else(|| corrupt("the server gave no area to a read-only client".to_owned()))?;
+        // Another file may be shorter, or become so.
+        if shared.ctl.file().is_none_or(|ctl| !memory::is_same(ctl, &area)) {
+            return Err(corrupt("the area of a read-only client is not a part of ctl".to_owned()));
+        }
         let opened = shared.ctl.open_area(&area, layout.reader(key.index.into()), readers::AREA);
         opened.map_err(|e| gone("could not map the area of a read-only client", e))?;
         shared.reader = Some(Reader::new(key.index, &socket));

@@ -11,7 +11,7 @@
 //! Names go when the server ends in good order. If it was killed, its last client that ends in good
 //! order removes them, and the next creation of the name otherwise.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 
@@ -115,6 +115,12 @@ pub(crate) fn named_limit() -> Option<u64> {
     Some(stat.f_blocks.saturating_mul(stat.f_frsize)).filter(|&bytes| bytes > 0)
 }
 
+/// Says whether a file lies where named segments do: their length cannot be sealed.
+pub(crate) fn may_be_named(file: &File) -> bool {
+    let device = |meta: io::Result<fs::Metadata>| meta.map(|meta| meta.dev()).ok();
+    device(file.metadata()).is_some_and(|of| Some(of) == device(fs::metadata(NAMED_FOLDER)))
+}
+
 /// Refuses names that are no plain file name.
 pub(crate) fn check_name(name: &str) -> Result<()> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
@@ -128,10 +134,8 @@ pub(crate) fn check_name(name: &str) -> Result<()> {
 
 /// Removes the names of a store's segments, unless they are another store's by now.
 pub(crate) fn remove_names(name: &str, ctl: &File, arena: &File) {
-    let identity = |file: &File| file.metadata().map(|meta| (meta.dev(), meta.ino())).ok();
     for (name, file) in [(format!("{name}{CTL_SUFFIX}"), ctl), (name.to_owned(), arena)] {
-        let now = memory::open_named(&name).ok();
-        if now.as_ref().and_then(identity).is_some_and(|id| identity(file) == Some(id)) {
+        if memory::open_named(&name).is_ok_and(|now| memory::is_same(&now, file)) {
             unlink(&name);
         }
     }

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 
 use memmap2::{MmapOptions, MmapRaw};
 use rustix::fs::{
@@ -34,6 +34,12 @@ pub(crate) fn anonymous(name: &str, len: usize) -> io::Result<File> {
 pub(crate) fn has_fixed_length(file: impl AsFd) -> bool {
     let needed = SealFlags::SHRINK | SealFlags::GROW;
     fcntl_get_seals(file).is_ok_and(|seals| seals.contains(needed))
+}
+
+/// Says whether two descriptors are of one file.
+pub(crate) fn is_same(one: &File, other: &File) -> bool {
+    let identity = |file: &File| file.metadata().map(|meta| (meta.dev(), meta.ino())).ok();
+    identity(one).is_some_and(|file| Some(file) == identity(other))
 }
 
 /// Opens named shared memory that exists; read and write.

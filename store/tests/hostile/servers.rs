@@ -8,7 +8,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::{Duration, Instant};
 
 use mobula_store::{Store, StoreOptions};
-use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 
 use crate::random::{Budget, Random, first_seed};
 use crate::socket::{descriptors, send};
@@ -18,6 +18,13 @@ const LIMIT: Duration = Duration::from_millis(1_000 + 500);
 
 /// Joins a server that does `serve` with each connection.
 fn join(serve: impl Fn(&mut UnixStream) + Sync) -> (Result<Store, mobula_store::Error>, Duration) {
+    join_as(|address| Store::attach(address), serve)
+}
+
+fn join_as(
+    attach: impl Fn(&str) -> Result<Store, mobula_store::Error>,
+    serve: impl Fn(&mut UnixStream) + Sync,
+) -> (Result<Store, mobula_store::Error>, Duration) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("socket");
     let listener = UnixListener::bind(&path).unwrap();
@@ -30,7 +37,7 @@ fn join(serve: impl Fn(&mut UnixStream) + Sync) -> (Result<Store, mobula_store::
             stream
         });
         let start = Instant::now();
-        let joined = Store::attach(path.to_string_lossy());
+        let joined = attach(&path.to_string_lossy());
         let took = start.elapsed();
         drop(server.join());
         (joined, took)
@@ -55,8 +62,16 @@ fn welcome(ctl_len: u64, capacity: u64) -> [u8; 32] {
     bytes
 }
 
+/// A file of a length that can change no more.
 fn memfd(len: u64) -> File {
-    let file = File::from(memfd_create("hostile-segment", MemfdFlags::CLOEXEC).unwrap());
+    let file = unsealed(len);
+    fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW).unwrap();
+    file
+}
+
+fn unsealed(len: u64) -> File {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let file = File::from(memfd_create("hostile-segment", flags).unwrap());
     file.set_len(len).unwrap();
     file
 }
@@ -115,6 +130,14 @@ fn wrong_descriptors_are_refused() {
     let (short, empty, half) = (memfd(len / 2), memfd(0), memfd(capacity));
     half.write_all_at(&[0; 8], 0).unwrap();
     let header_only = memfd(len);
+    // All is as it should be, but somebody could shorten the file while it is mapped.
+    let (loose_ctl, loose_arena) = (unsealed(len), unsealed(4 * capacity + (8 << 20)));
+    let mut bytes = vec![0; len as usize];
+    ctl.read_exact_at(&mut bytes, 0).unwrap();
+    loose_ctl.write_all_at(&bytes, 0).unwrap();
+    let no_longer = unsealed(len);
+    no_longer.write_all_at(&bytes, 0).unwrap();
+    fcntl_add_seals(&no_longer, SealFlags::GROW).unwrap();
     let (ctl_ro, whole_ro) = (read_only(&ctl), read_only(&whole));
     let offers: &[(&str, &[BorrowedFd<'_>])] = &[
         ("no descriptors", &[]),
@@ -131,6 +154,9 @@ fn wrong_descriptors_are_refused() {
         ("a ctl of zeros", &[header_only.as_fd(), whole.as_fd()]),
         ("twice the arena", &[whole.as_fd(), whole.as_fd()]),
         ("a ctl for an arena", &[ctl.as_fd(), ctl.as_fd()]),
+        ("a ctl that can change its length", &[loose_ctl.as_fd(), whole.as_fd()]),
+        ("a ctl that can be shortened", &[no_longer.as_fd(), whole.as_fd()]),
+        ("an arena that can change its length", &[ctl.as_fd(), loose_arena.as_fd()]),
     ];
     for (what, fds) in offers {
         refuses(what, |stream| send(stream, &welcome(len, capacity), fds));
@@ -141,6 +167,18 @@ fn wrong_descriptors_are_refused() {
         let what = format!("a ctl of {ctl_len} and an arena of {capacity} bytes");
         refuses(&what, |stream| send(stream, &welcome(ctl_len, capacity), &[ctl.as_fd(), whole.as_fd()]));
     }
+    for (what, fds) in &offers[offers.len() - 3..] {
+        let (joined, _) = join(|stream| send(stream, &welcome(len, capacity), fds));
+        let error = joined.map(|_| ()).expect_err(what);
+        assert!(error.is_corrupt() && error.to_string().contains("whose length can change"), "{what}: {error}");
+    }
+    let other = memfd(len);
+    let (joined, _) = join_as(
+        |address| Store::attach_read_only(address),
+        |stream| send(stream, &welcome(len, capacity), &[ctl.as_fd(), whole.as_fd(), other.as_fd()]),
+    );
+    let error = joined.map(|_| ()).expect_err("an area in another file");
+    assert!(error.is_corrupt() && error.to_string().contains("not a part of ctl"), "{error}");
     // More descriptors than anybody asked for must not stay, whatever becomes of the rest.
     let before = descriptors();
     let (joined, _) = join(|stream| send(stream, &welcome(len, capacity), &[null.as_fd(); 12]));
