@@ -42,6 +42,7 @@ use crate::outlet;
 use crate::reap;
 use crate::segment::{self, CTL_PREFIX, CTL_SUFFIX, NAMED_FOLDER};
 use crate::shared::Shared;
+use crate::sys::aligned::AlignedMap;
 use crate::sys::{memory, process};
 
 /// How long an adopter leaves a place alone that somebody else is freeing.
@@ -233,7 +234,7 @@ impl ControlFile {
         if !fixed || !seen.insert((meta.dev(), meta.ino())) {
             return None;
         }
-        let map = memory::map(&ctl, usize::try_from(meta.len()).ok()?).ok()?;
+        let map = AlignedMap::new(&ctl, usize::try_from(meta.len()).ok()?, true).ok()?;
         let ctl = Ctl::mapped(map, ctl);
         let layout = match Layout::read(&ctl) {
             Ok(layout) => layout,

@@ -27,7 +27,7 @@
 //! thread works in the name of the server's client; what it was moving when it died is put right as for any
 //! mover (ST-21, ST-22).
 //!
-//! - ST-31: at the end of a pass, after its pause, the word is QUIET, and whoever takes memory then asks again.
+//! - ST-33: at the end of a pass, after its pause, the word is QUIET, and whoever takes memory then asks again.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;

@@ -48,6 +48,7 @@ use std::time::Instant;
 use crate::ahead::{self, A_AHEAD};
 use crate::arena::A_COMMITTED;
 use crate::client::ClientKey;
+use crate::large;
 use crate::layout::{H_LEFT_FREE, PAGE, PAGE_DESC_BYTES};
 use crate::lock::{self, Guard, Lock};
 use crate::place::Place;
@@ -212,7 +213,12 @@ impl<'a> Alloc<'a> {
         let slot = Slot::of(self.shared, index);
         let old = slot.state();
         match self.get(A_FREE_SLOT) {
-            0 => self.set(A_SLOTS_EVER, index as usize + 1),
+            0 => {
+                self.set(A_SLOTS_EVER, index as usize + 1);
+                if large::is_step(index) {
+                    self.shared.poke.send();
+                }
+            }
             _ => self.set(A_FREE_SLOT, slot.next().load(Ordering::Relaxed) as usize),
         }
         self.count_made(place);

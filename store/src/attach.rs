@@ -23,7 +23,8 @@ use crate::readers::{self, Reader};
 use crate::reap;
 use crate::segment;
 use crate::shared::Shared;
-use crate::sys::{fork, memory, process, socket};
+use crate::sys::aligned::AlignedMap;
+use crate::sys::{fork, process, socket};
 
 /// An attach either works or fails within this time.
 const ATTACH_TIME: Duration = Duration::from_millis(800);
@@ -91,8 +92,7 @@ fn join(address: &str, hello: Hello) -> Result<Arc<Inner>> {
         }
     }
     let reads = hello == Hello::Read;
-    let map = if reads { memory::map_read_only(&ctl, ctl_len) } else { memory::map(&ctl, ctl_len) };
-    let map = map.map_err(|e| gone("could not map ctl", e))?;
+    let map = AlignedMap::new(&ctl, ctl_len, !reads).map_err(|e| gone("could not map ctl", e))?;
     let ctl = Ctl::mapped(map, ctl);
     let unusable =
         |what| Error::from(ErrorKind::Disconnected(format!("the store at {address} cannot be used: {what}")));

@@ -25,7 +25,8 @@ use crate::reap;
 use crate::segment;
 use crate::server::{Host, Server};
 use crate::shared::Shared;
-use crate::sys::{fork, memory, process};
+use crate::sys::aligned::AlignedMap;
+use crate::sys::{fork, process};
 
 /// How long a creation waits for another one at its address, and for a killed server to be gone.
 const PATIENCE: Duration = Duration::from_millis(900);
@@ -134,7 +135,7 @@ fn fill(
     uuid: ObjectId,
     name: Option<String>,
 ) -> Result<Adopted> {
-    let map = memory::map(&files.ctl, layout.len)
+    let map = AlignedMap::new(&files.ctl, layout.len, true)
         .map_err(|e| Error::io(format!("could not map {} bytes of ctl", layout.len), e))?;
     let shared = Shared::new(Ctl::mapped(map, files.ctl), layout);
     let arena_file = files.arena.metadata().map_err(|e| Error::io("could not look at the arena", e))?;

@@ -37,6 +37,7 @@ use crate::shared::Shared;
 use crate::slot::{self, Slot};
 use crate::store::Store;
 use crate::sync::Ordering;
+use crate::sys::aligned::AlignedMap;
 use crate::sys::memory;
 
 /// How much is copied at a time.
@@ -94,7 +95,7 @@ pub fn fsck(path: impl AsRef<Path>) -> Result<CheckReport> {
     }
     let ctl = memory::anonymous("mobula-fsck", len as usize).map_err(failed)?;
     copy(&file, &ctl, len).map_err(failed)?;
-    let map = memory::map(&ctl, len as usize).map_err(failed)?;
+    let map = AlignedMap::new(&ctl, len as usize, true).map_err(failed)?;
     let ctl = Ctl::mapped(map, ctl);
     let layout = Layout::read(&ctl).map_err(corrupt)?;
     // The arena of a copy is a hole as large as it.

@@ -54,7 +54,7 @@
 //! | `queue`, `evict`, `room` | who comes first; what goes; what is moved to make room | ST-23 to ST-25 |
 //! | `moves`, `compact`, `thaw` | another place for an object; one free run of several; writable again | ST-21, ST-22 |
 //! | `disk`, `outlet` | spilled objects and files of last resort; what the creator allowed | ST-D1 to ST-D3 |
-//! | `trim`, `ahead` | giving idle memory back; to disk ahead of need | ST-27, ST-31 |
+//! | `trim`, `ahead`, `large` | giving idle memory back; to disk ahead of need; large pages for many objects | ST-27, ST-33 |
 //! | `holds` | who holds what, when an object goes | ST-16 to ST-19 |
 //! | `reap` | undoing the dead | ST-12, ST-20 |
 //! | `readers` | clients that can change nothing but an area of their own | ST-28 to ST-30 |
@@ -97,6 +97,7 @@ mod host;
 mod id;
 mod index;
 mod inner;
+mod large;
 mod layout;
 mod link;
 mod lock;

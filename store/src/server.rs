@@ -39,6 +39,7 @@ use crate::client::{self, ClientKey};
 use crate::error::{Error, Result};
 use crate::handshake::{self, Answer, Hello};
 use crate::holds::{Actor, Looks};
+use crate::large::Tables;
 use crate::origin::{self, Origin};
 use crate::readers;
 use crate::reap;
@@ -155,6 +156,7 @@ struct Guests {
     poke: Arc<OwnedFd>,
     idle: Idle,
     spiller: Option<Spiller>,
+    tables: Tables,
 }
 
 impl Guests {
@@ -166,18 +168,10 @@ impl Guests {
         let mut idle = Idle::default();
         idle.poked(&host.shared, &host.arena, host.me);
         let spiller = Spiller::start(&host.shared, &host.arena, &host.looks, host.me)?;
-        let guests = Guests {
-            host,
-            listener,
-            stop,
-            epoll,
-            guests: HashMap::new(),
-            next: FIRST,
-            strangers: 0,
-            poke,
-            idle,
-            spiller,
-        };
+        let mut tables = Tables::default();
+        tables.poked(&host.shared);
+        let (guests, next, strangers) = (HashMap::new(), FIRST, 0);
+        let guests = Guests { host, listener, stop, epoll, guests, next, strangers, poke, idle, spiller, tables };
         guests.watch(guests.poke.as_fd(), POKE)?;
         guests.watch(guests.listener.as_fd(), LISTENER)?;
         guests.watch(guests.stop.as_fd(), STOP)?;
@@ -250,7 +244,10 @@ impl Guests {
         loop {
             events.clear();
             let silent = (self.strangers > 0).then_some(Duration::from_millis(100));
-            let timeout = [silent, self.idle.next_look()].into_iter().flatten().min();
+            let timeout = [silent, self.idle.next_look(), self.tables.is_due().then_some(Duration::ZERO)]
+                .into_iter()
+                .flatten()
+                .min();
             let timeout = timeout.and_then(|t| Timespec::try_from(t).ok());
             match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), timeout.as_ref()) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
@@ -273,12 +270,14 @@ impl Guests {
             self.drop_silent();
             let Host { shared, arena, me, .. } = &self.host;
             self.idle.look(shared, arena, *me);
+            self.tables.look(shared);
         }
     }
 
     fn poked(&mut self) {
         let Host { shared, arena, me, .. } = &self.host;
         self.idle.poked(shared, arena, *me);
+        self.tables.poked(shared);
         self.look_ahead();
     }
 

@@ -3,6 +3,8 @@
 //! Everything else in the crate is protocol over words and knows no system call. What is safe in
 //! rustix is used from there; what it lacks is here, one call a function.
 
+#[cfg_attr(loom, allow(dead_code, reason = "no model maps anything"))]
+pub(crate) mod aligned;
 pub(crate) mod cgroup;
 pub(crate) mod clock;
 pub(crate) mod fork;

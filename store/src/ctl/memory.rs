@@ -4,10 +4,8 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 
-use memmap2::MmapRaw;
-
 use crate::sync::{AtomicU32, AtomicU64};
-use crate::sys::memory;
+use crate::sys::aligned::AlignedMap;
 
 /// A mapped (or, for tests, private) control segment.
 pub(crate) struct Ctl {
@@ -20,7 +18,7 @@ pub(crate) struct Ctl {
 
 #[allow(dead_code, reason = "most of it only keeps the memory alive")]
 enum Backing {
-    Mapped(MmapRaw, File),
+    Mapped(AlignedMap, File),
     Heap(Vec<u64>),
 }
 
@@ -41,7 +39,7 @@ impl Ctl {
     ///
     /// Of a mapping that only reads, words outside of an open area may only be loaded: a store to one faults. Loads
     /// of up to 64 bits are plain loads on every machine that this runs on, whatever their ordering.
-    pub(crate) fn mapped(map: MmapRaw, file: File) -> Ctl {
+    pub(crate) fn mapped(map: AlignedMap, file: File) -> Ctl {
         let (base, len) = (map.as_mut_ptr(), map.len() & !7);
         Ctl { base, len, sink: Default::default(), backing: Backing::Mapped(map, file) }
     }
@@ -57,7 +55,15 @@ impl Ctl {
     /// Makes a part of a mapping that only reads writable, through a file that may be written.
     pub(crate) fn open_area(&self, file: &File, at: usize, len: usize) -> io::Result<()> {
         match &self.backing {
-            Backing::Mapped(map, _) => memory::map_over(map, file, at, len),
+            Backing::Mapped(map, _) => map.open_area(file, at, len),
+            Backing::Heap(_) => Ok(()),
+        }
+    }
+
+    /// Has the kernel join the small pages at `at` to a large one (sys/aligned.rs).
+    pub(crate) fn join(&self, at: usize) -> io::Result<()> {
+        match &self.backing {
+            Backing::Mapped(map, _) => map.join(at),
             Backing::Heap(_) => Ok(()),
         }
     }

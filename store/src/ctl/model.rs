@@ -10,9 +10,8 @@ use std::fs::File;
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
-use memmap2::MmapRaw;
-
 use crate::sync::{AtomicU32, AtomicU64};
+use crate::sys::aligned::AlignedMap;
 
 /// How many places of 64 and of 32 bits one execution of a model may touch.
 const PLACES: (usize, usize) = (224, 40);
@@ -32,7 +31,7 @@ impl fmt::Debug for Ctl {
 
 impl Ctl {
     /// Stands for a shared mapping, which no model has.
-    pub(crate) fn mapped(map: MmapRaw, _file: File) -> Ctl {
+    pub(crate) fn mapped(map: AlignedMap, _file: File) -> Ctl {
         Ctl::heap(map.len() & !7)
     }
 
@@ -43,6 +42,11 @@ impl Ctl {
 
     /// Stands for a mapping over a mapping, which no model has.
     pub(crate) fn open_area(&self, _file: &File, _at: usize, _len: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Does nothing: models have no pages.
+    pub(crate) fn join(&self, _at: usize) -> io::Result<()> {
         Ok(())
     }
 

@@ -11,7 +11,6 @@ use rustix::fs::{
     flock, memfd_create, seek,
 };
 use rustix::io::retry_on_intr;
-use rustix::mm::{MapFlags, ProtFlags, mmap};
 use rustix::process::{Resource, getrlimit};
 
 /// Makes anonymous shared memory of `len` bytes whose size can never change again.
@@ -60,22 +59,6 @@ pub(crate) fn map_read_only(file: &File, len: usize) -> io::Result<MmapRaw> {
     let map = MmapOptions::new().len(len).map_raw_read_only(file)?;
     advise(&map);
     Ok(map)
-}
-
-/// Maps a part of a file for reading and writing over the same part of a mapping of it that only reads.
-///
-/// It goes with the mapping. `at` and `len` are whole pages inside of it.
-pub(crate) fn map_over(map: &MmapRaw, file: &File, at: usize, len: usize) -> io::Result<()> {
-    if at.checked_add(len).is_none_or(|end| end > map.len()) {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    let start = map.as_mut_ptr().wrapping_add(at).cast();
-    let (access, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED | MapFlags::FIXED);
-    // SAFETY: replaces pages of `map` (checked above), of which no reference is more than atomic words of shared
-    // memory, by the same pages of the same file; they are unmapped with `map`.
-    unsafe { mmap(start, len, access, flags, file, at as u64) }?;
-    advise(map);
-    Ok(())
 }
 
 /// Opens an open file once more, for reading only, whatever its name has become.
