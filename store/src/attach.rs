@@ -8,14 +8,16 @@ use std::time::{Duration, Instant};
 
 use crate::address;
 use crate::arena::Arena;
+use crate::body::{Body, Inner};
 use crate::client;
 use crate::ctl::Ctl;
 use crate::error::{Error, ErrorKind, Result};
+use crate::evict;
 use crate::guard;
 use crate::handshake::{self, Answer, Hello};
-use crate::holds::{Actor, Looks};
-use crate::inner::Inner;
+use crate::holds::{Actor, Looks, Row};
 use crate::layout::Layout;
+use crate::life::Life;
 use crate::link::Link;
 use crate::origin;
 use crate::outlet;
@@ -24,7 +26,7 @@ use crate::reap;
 use crate::segment;
 use crate::shared::Shared;
 use crate::sys::aligned::AlignedMap;
-use crate::sys::{fork, process, socket};
+use crate::sys::{fork, memory, process, socket};
 
 /// An attach either works or fails within this time.
 const ATTACH_TIME: Duration = Duration::from_millis(800);
@@ -119,7 +121,7 @@ fn join(address: &str, hello: Hello) -> Result<Arc<Inner>> {
     shared.poke.through_connection(connection.into());
     let looks = Arc::new(Looks::default());
     outlet::open(&shared, &looks, false)?;
-    let stamp = fork::stamp();
+    let stamp = fork::Stamp::draw();
     // As long as this client is joining nobody else becomes the server: a later one has given it up before (adopt.rs).
     let server = origin::server(&shared);
     // From here on the guard may reap in this client's name, so it must be a client.
@@ -138,11 +140,15 @@ fn join(address: &str, hello: Hello) -> Result<Arc<Inner>> {
             return Err(gone("could not watch its server", error));
         }
     };
-    Ok(Arc::new(Inner {
+    let evicts = evict::counts(&shared);
+    let row = Row::of(&shared, key);
+    Ok(Inner::first(Body {
         shared,
         arena,
         looks,
         me: key,
+        row,
+        evicts,
         pid: std::process::id(),
         stamp,
         address: address.to_owned(),
@@ -150,5 +156,6 @@ fn join(address: &str, hello: Hello) -> Result<Arc<Inner>> {
         opening: Mutex::default(),
         mailbox_taken: AtomicBool::new(false),
         link: Link::joined(membership),
+        life: Life::new(),
     }))
 }

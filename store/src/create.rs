@@ -10,13 +10,15 @@ use crate::address::Address;
 use crate::adopt::{self, Adopted};
 use crate::alloc;
 use crate::arena::Arena;
+use crate::body::{Body, Inner};
 use crate::client;
 use crate::ctl::Ctl;
 use crate::error::{Error, ErrorKind, Result};
-use crate::holds::{Actor, Looks};
+use crate::evict;
+use crate::holds::{Actor, Looks, Row};
 use crate::id::ObjectId;
-use crate::inner::Inner;
 use crate::layout::{Layout, MAX_CLIENTS};
+use crate::life::Life;
 use crate::link::Link;
 use crate::options::{Segment, StoreOptions};
 use crate::origin::Origin;
@@ -79,18 +81,23 @@ fn open(options: &StoreOptions, layout: Layout, address: Address) -> Result<Arc<
             return Err(error);
         }
     };
-    Ok(Arc::new(Inner {
+    let evicts = evict::counts(&shared);
+    let row = Row::of(&shared, me);
+    Ok(Inner::first(Body {
         shared,
         arena,
         looks,
         me,
+        row,
+        evicts,
         pid: std::process::id(),
-        stamp: fork::stamp(),
+        stamp: fork::Stamp::draw(),
         address: text,
         create_timeout,
         opening: Mutex::default(),
         mailbox_taken: AtomicBool::new(false),
         link: Link::serving(server, was_there, socket),
+        life: Life::new(),
     }))
 }
 

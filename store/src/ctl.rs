@@ -20,6 +20,6 @@ mod memory;
 mod model;
 
 #[cfg(not(loom))]
-pub(crate) use memory::Ctl;
+pub(crate) use memory::{Block, Ctl};
 #[cfg(loom)]
-pub(crate) use model::Ctl;
+pub(crate) use model::{Block, Ctl};

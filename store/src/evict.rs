@@ -84,10 +84,14 @@ enum Scan {
     Done,
 }
 
-/// Notes that an object is used.
-#[inline]
+/// Says whether what a client of this process gets is to be noted as used.
+pub(crate) fn counts(shared: &Shared) -> bool {
+    outlet::orders(shared, false) && shared.reader.is_none()
+}
+
+/// Notes that an object is used, in a store where that [`counts`].
 pub(crate) fn touch(shared: &Shared, slot: Slot<'_>, state: State) {
-    if outlet::orders(shared, state.has(slot::COUNTED)) && shared.reader.is_none() {
+    if outlet::orders(shared, state.has(slot::COUNTED)) {
         stamp(shared, slot);
     }
 }

@@ -160,6 +160,73 @@ impl Drop for Nested<'_> {
     }
 }
 
+/// Where a client counts its own units: a word for each slot, or, if it only reads, for several.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Row {
+    at: usize,
+    mask: u32,
+    /// Which word of a slot's set has this client, and its bit in there; 0: it is in no set.
+    set: usize,
+    bit: u64,
+}
+
+impl Row {
+    /// Returns the row of a client of this process.
+    pub(crate) fn of(shared: &Shared, me: ClientKey) -> Row {
+        match &shared.reader {
+            Some(me) => {
+                Row { at: shared.layout.reader(me.index.into()), mask: readers::WORDS as u32 - 1, set: 0, bit: 0 }
+            }
+            None => {
+                let (set, bit) = (usize::from(me.index) / 64, 1 << (me.index % 64));
+                Row { at: shared.layout.hold(me.index.into(), 0), mask: shared.layout.slots as u32 - 1, set, bit }
+            }
+        }
+    }
+
+    #[inline]
+    fn offset(self, index: u32) -> usize {
+        self.at + (index & self.mask) as usize * 8
+    }
+
+    #[inline]
+    fn word(self, shared: &Shared, index: u32) -> &AtomicU64 {
+        shared.ctl.u64(self.offset(index))
+    }
+
+    /// Has the word of a slot on its way to the cache.
+    #[inline]
+    pub(crate) fn prefetch(self, shared: &Shared, index: u32) {
+        shared.ctl.prefetch(self.offset(index));
+    }
+
+    /// Takes a unit (A1, A2) and says what the object's state is with the unit standing, if it is at rest and sealed
+    /// (A3). Otherwise the caller has it [`settled`](Actor::settled).
+    #[inline]
+    pub(crate) fn adopt(self, shared: &Shared, slot: Slot<'_>, at: SlotRef, unit: u64) -> Option<State> {
+        let sharers = slot.sharers(self.set);
+        if sharers.load(Ordering::SeqCst) & self.bit != self.bit {
+            sharers.fetch_or(self.bit, Ordering::SeqCst);
+        }
+        self.word(shared, at.index).fetch_add(unit, Ordering::SeqCst);
+        let state = slot.state();
+        (state.generation() == at.generation && state.state() == slot::SEALED).then_some(state)
+    }
+
+    /// Drops a unit; returns what the word was if something follows from that: [`dropped`](Actor::dropped).
+    #[inline]
+    pub(crate) fn drop(self, shared: &Shared, index: u32, unit: u64) -> Option<u64> {
+        let old = self.word(shared, index).fetch_sub(unit, Ordering::SeqCst);
+        let is_last = old == unit || unit == VIEW && old >> 32 == 1;
+        if is_last && shared.reader.is_none() && queue::is_empty(shared) {
+            let state = Slot::of(shared, index).state();
+            let stays = old != unit || state.state() == slot::SEALED && !state.has(slot::COUNTED);
+            return (!stays).then_some(old);
+        }
+        is_last.then_some(old)
+    }
+}
+
 /// What became of an attempt to take a unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Adopted {
@@ -181,23 +248,8 @@ impl<'a> Actor<'a> {
         self.shared.ctl.u64(self.shared.layout.hold(client, index))
     }
 
-    /// The word in which this client counts its own units.
-    #[inline]
-    fn mine(&self, index: u32) -> &'a AtomicU64 {
-        match &self.shared.reader {
-            Some(me) => readers::word(self.shared, me.index.into(), index),
-            None => self.word(self.me.index.into(), index),
-        }
-    }
-
-    /// Enters this client in the slot's set (A1).
-    #[inline]
-    fn share(&self, slot: Slot<'_>) {
-        let set = slot.sharers(usize::from(self.me.index) / 64);
-        let bit = 1 << (self.me.index % 64);
-        if set.load(Ordering::SeqCst) & bit == 0 {
-            set.fetch_or(bit, Ordering::SeqCst);
-        }
+    fn row(&self) -> Row {
+        Row::of(self.shared, self.me)
     }
 
     /// Takes a unit of a fresh slot whose set has been written with this client in it.
@@ -209,16 +261,21 @@ impl<'a> Actor<'a> {
     /// Takes one more unit of an object that this client holds already.
     #[inline]
     pub(crate) fn take_more(&self, at: SlotRef, unit: u64) {
-        self.mine(at.index).fetch_add(unit, Ordering::SeqCst);
+        self.row().word(self.shared, at.index).fetch_add(unit, Ordering::SeqCst);
     }
 
     /// Takes a unit of an object found in the index (A1 to A3).
     #[inline]
     pub(crate) fn adopt(&self, at: SlotRef, unit: u64, also_creating: bool) -> Adopted {
-        if self.shared.reader.is_none() {
-            self.share(self.slot(at));
+        match self.row().adopt(self.shared, self.slot(at), at, unit) {
+            Some(state) => Adopted::Sealed(state),
+            None => self.settled(at, unit, also_creating),
         }
-        self.mine(at.index).fetch_add(unit, Ordering::SeqCst);
+    }
+
+    /// Finds out whether a unit that was taken counts, and takes it back if not.
+    #[cold]
+    pub(crate) fn settled(&self, at: SlotRef, unit: u64, also_creating: bool) -> Adopted {
         match self.confirm(at, also_creating) {
             Adopted::Gone => {
                 self.drop_unit(at.index, unit);
@@ -265,10 +322,17 @@ impl<'a> Actor<'a> {
     /// Drops a unit; the last one may take the object along (ST-18).
     #[inline]
     pub(crate) fn drop_unit(&self, index: u32, unit: u64) {
-        let old = self.mine(index).fetch_sub(unit, Ordering::SeqCst);
+        if let Some(old) = self.row().drop(self.shared, index, unit) {
+            self.dropped(index, unit, old);
+        }
+    }
+
+    /// Does what follows from dropping the last unit or the last view.
+    #[cold]
+    pub(crate) fn dropped(&self, index: u32, unit: u64, old: u64) {
         if old == unit {
             self.dropped_last(index);
-        } else if unit == VIEW && old >> 32 == 1 {
+        } else {
             match self.shared.reader {
                 Some(_) => self.reader_dropped_last(index),
                 None => self.unpinned(),

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::sys;
 
+/// What the words of an id are mixed with, so that small numbers become large factors.
+pub(crate) const HASH: [u64; 2] = [0xa076_1d64_78bd_642f, 0xe703_7ed1_a0b4_28db];
+
 /// Names an object: any sixteen bytes.
 ///
 /// Ids need not be random; the index mixes them. `Display` is 32 lower-case hex digits and
@@ -60,14 +63,11 @@ impl ObjectId {
         ObjectId(bytes)
     }
 
-    /// Mixes the id into a well-spread hash (two multiply-xorshift rounds over both words).
+    /// Mixes the id into a well-spread hash: both halves of the product of its words, one multiplication long.
     pub(crate) const fn hash(self) -> u64 {
         let [a, b] = self.to_words();
-        let mut h = a ^ b.rotate_left(29) ^ 0x9e37_79b9_7f4a_7c15;
-        h = (h ^ (h >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
-        h ^= b;
-        h = (h ^ (h >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        h ^ (h >> 32)
+        let product = (a ^ HASH[0]) as u128 * (b ^ HASH[1]) as u128;
+        (product >> 64) as u64 ^ product as u64
     }
 }
 
@@ -106,5 +106,37 @@ impl FromStr for ObjectId {
             *byte = u8::from_str_radix(&text[2 * i..2 * i + 2], 16).map_err(|_| bad())?;
         }
         Ok(ObjectId(bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_that_are_not_random_spread_as_if_they_were() {
+        const IDS: u64 = 4096;
+        let families: [fn(u64) -> [u64; 2]; 8] = [
+            |n| [n, 0],
+            |n| [0, n],
+            |n| [n, n],
+            |n| [n << 32, 7],
+            |n| [7, n << 48],
+            |n| [n << 8, n],
+            |n| [u64::MAX - n, 1 << 63],
+            |n| [0x3030_3030_3030_3030, n * 0x0101_0101],
+        ];
+        for (family, words) in families.into_iter().enumerate() {
+            let hashes: Vec<u64> = (0..IDS).map(|n| ObjectId::from_words(words(n)).hash()).collect();
+            let mut load = [0; 1024];
+            hashes.iter().for_each(|hash| load[*hash as usize & 1023] += 1);
+            // Four on average; of random ones hardly ever more than fifteen.
+            let most = load.iter().max();
+            assert!(most.is_some_and(|most| *most <= 24), "family {family}: {most:?} ids in one bucket");
+            let mut tags: Vec<u64> = hashes.iter().map(|hash| hash >> 48).collect();
+            tags.sort_unstable();
+            tags.dedup();
+            assert!(tags.len() > 3000, "family {family}: {} tags for {IDS} ids", tags.len());
+        }
     }
 }

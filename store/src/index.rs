@@ -1,10 +1,10 @@
 //! The index: from an id to its slot, without locks for readers.
 //!
 //! Each id has two candidate buckets inside one shard; a bucket is one cache line of eight entries
-//! `{tag:16 | generation:16 | slot + 1:32}`. A look-up reads at most two lines and then the slots whose
-//! tags match; there are no probe chains, no tombstones and no resizing. The index has twice as
-//! many entries as there are slots, so that both buckets of an id being full is a freak; then the
-//! creation fails as a full object table does.
+//! `{tag:16 | generation:16 | slot + 1:32}`. A look-up reads one line, in a full store two for one id in
+//! ten, and then the slots whose tags match; there are no probe chains, no tombstones and no resizing.
+//! The index has twice as many entries as there are slots, so that both buckets of an id being full is
+//! a freak; then the creation fails as a full object table does.
 //!
 //! Readers never write. Insertion takes the shard's lock, only to keep ids unique; removal is one
 //! compare-and-swap of the exact entry.
@@ -16,12 +16,21 @@
 use std::time::Duration;
 
 use crate::client::ClientKey;
-use crate::id::ObjectId;
+use crate::id::{HASH, ObjectId};
 use crate::layout::{BUCKET_ENTRIES, SHARDS};
 use crate::lock::{self, Guard, Lock};
 use crate::shared::Shared;
 use crate::slot::{self, Slot, SlotRef, State};
 use crate::sync::{AtomicU64, Ordering, fence};
+
+/// What two processes must agree on to find each other's objects.
+pub(crate) const LAYOUT: &[usize] = &[HASH[0] as usize, HASH[1] as usize, SECOND];
+
+/// From which bit of an id's hash on its second bucket differs.
+const SECOND: usize = 27;
+/// With so many entries in an id's first bucket the second one is a choice. With fewer it is not, so that most
+/// look-ups read one line only; with more, two full buckets would be no freak any more.
+const MANY: usize = 5;
 
 /// Why an id could not be entered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +43,14 @@ pub(crate) enum Refused {
     Locked,
 }
 
+/// An object as a look-up found it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sighted<'a> {
+    pub(crate) at: SlotRef,
+    pub(crate) state: State,
+    pub(crate) slot: Slot<'a>,
+}
+
 struct Place {
     shard: usize,
     buckets: [usize; 2],
@@ -43,12 +60,11 @@ struct Place {
 #[inline]
 fn place(shared: &Shared, id: ObjectId) -> Place {
     let hash = id.hash();
-    let per_shard = shared.layout.buckets / SHARDS;
-    let shard = (hash as usize) & (SHARDS - 1);
-    let first = (hash >> 6) as usize & (per_shard - 1);
-    // The second differs from the first whenever there is more than one.
-    let second = (first ^ ((hash >> 27) as usize | 1)) & (per_shard - 1);
-    Place { shard, buckets: [shard * per_shard + first, shard * per_shard + second], tag: (hash >> 48) | 1 }
+    let mask = shared.layout.buckets - 1;
+    let first = hash as usize & mask;
+    // In the same shard; it differs from the first whenever that has more than one.
+    let second = (first ^ ((hash >> SECOND) as usize | 1) * SHARDS) & mask;
+    Place { shard: first & (SHARDS - 1), buckets: [first, second], tag: (hash >> 48) | 1 }
 }
 
 #[inline]
@@ -64,20 +80,26 @@ fn cell(shared: &Shared, bucket: usize, i: usize) -> &AtomicU64 {
 /// Finds the live object of an id: CREATING, SEALED, or one with which somebody is trying something.
 #[inline]
 pub(crate) fn find(shared: &Shared, id: ObjectId) -> Option<(SlotRef, State)> {
-    find_with(shared, id, |_| {})
+    loop {
+        let Sighted { at, state, slot } = sight(shared, id, |_| {})?;
+        // The id was read between two looks at the state: the same generation says that it belongs to it.
+        if slot.state().generation() == at.generation {
+            return Some((at, state));
+        }
+    }
 }
 
-/// As [`find`]; `hint` hears of every slot that may be the one before that is looked at.
+/// As [`find`], for who looks at the state again afterwards: if the generation is another one by then, the id was
+/// perhaps that of the slot's next life. `hint` hears of every slot that may be the one before that is looked at.
 #[inline]
-pub(crate) fn find_with(shared: &Shared, id: ObjectId, hint: impl Fn(u32)) -> Option<(SlotRef, State)> {
+pub(crate) fn sight(shared: &Shared, id: ObjectId, hint: impl Fn(u32)) -> Option<Sighted<'_>> {
     let place = place(shared, id);
     let words = id.to_words();
-    // It is on its way while the first is looked at.
-    shared.ctl.prefetch(shared.layout.bucket(place.buckets[1]));
     for bucket in place.buckets {
+        let line = shared.ctl.block::<BUCKET_ENTRIES>(shared.layout.bucket(bucket));
         for i in 0..BUCKET_ENTRIES {
             // SYNC entry: pairs with the Release store in `insert`; the slot's id is visible.
-            let entry = cell(shared, bucket, i).load(Ordering::Acquire);
+            let entry = line.u64(8 * i).load(Ordering::Acquire);
             if entry >> 48 != place.tag {
                 continue;
             }
@@ -92,18 +114,17 @@ pub(crate) fn find_with(shared: &Shared, id: ObjectId, hint: impl Fn(u32)) -> Op
 
 /// Returns the object that an entry leads to, if it lives and has that id.
 #[inline]
-fn live(shared: &Shared, entry: u64, words: [u64; 2]) -> Option<(SlotRef, State)> {
+fn live(shared: &Shared, entry: u64, words: [u64; 2]) -> Option<Sighted<'_>> {
     let index = (entry as u32).wrapping_sub(1);
     let slot = Slot::of(shared, index);
     let state = slot.state();
     if state.generation() as u16 != (entry >> 32) as u16 || !slot.is(words) {
         return None;
     }
-    // The id was read between two looks at the state: the same generation says that it belongs to it.
+    // SYNC id: the next look at the state sees that this life is over if the id is that of the next one.
     fence(Ordering::Acquire);
     let live = state.state() == slot::CREATING || state.is_sealed();
-    let same = live && slot.state().generation() == state.generation();
-    same.then_some((SlotRef { index, generation: state.generation() }, state))
+    live.then_some(Sighted { at: SlotRef { index, generation: state.generation() }, state, slot })
 }
 
 /// Has the lines in which an id would be on their way, for a caller that will look there soon.
@@ -155,7 +176,8 @@ impl Vacancy<'_> {
     }
 }
 
-/// Finds a cell in the emptier of the two buckets, unless one of them has the id.
+/// Finds a cell in the first bucket, in the emptier of the two if there are many entries in it already, unless one
+/// of them has the id.
 fn free_cell(shared: &Shared, place: &Place, words: [u64; 2]) -> Result<(usize, usize), Refused> {
     let mut empty = [(0, 0); 2];
     for (bucket, (count, last)) in place.buckets.into_iter().zip(&mut empty) {
@@ -164,15 +186,15 @@ fn free_cell(shared: &Shared, place: &Place, words: [u64; 2]) -> Result<(usize, 
             if entry == 0 {
                 (*count, *last) = (*count + 1, i);
             } else if entry >> 48 == place.tag
-                && let Some((taken, _)) = live(shared, entry, words)
+                && let Some(Sighted { at: taken, .. }) = live(shared, entry, words)
             {
                 return Err(Refused::Exists(taken));
             }
         }
     }
-    let emptier = usize::from(empty[1].0 > empty[0].0);
-    if empty[emptier].0 > 0 {
-        return Ok((place.buckets[emptier], empty[emptier].1));
+    let chosen = usize::from(empty[0].0 <= BUCKET_ENTRIES - MANY && empty[1].0 > empty[0].0);
+    if empty[chosen].0 > 0 {
+        return Ok((place.buckets[chosen], empty[chosen].1));
     }
     // Entries of objects that are gone are rare and cost a look at their slots: only if nothing is empty.
     let mut cells = place.buckets.into_iter().flat_map(|bucket| (0..BUCKET_ENTRIES).map(move |i| (bucket, i)));

@@ -1,19 +1,18 @@
-//! What all handles of one client share, and the steps of an object's creation.
+//! What a client's handles can do: the steps of an object's creation.
 
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::alloc::{self, Alloc, Shortage, Survey};
-use crate::arena::Arena;
+use crate::body::Body;
+pub(crate) use crate::body::Inner;
 use crate::client::{self, ClientKey};
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Full, FullWhy, Result};
-use crate::holds::{Actor, Looks, VIEW};
+use crate::holds::VIEW;
 use crate::host::Host;
 use crate::id::ObjectId;
 use crate::index::{self, Refused, Vacancy};
-use crate::link::Link;
 use crate::magazine::{self, Magazine};
 use crate::moves::{self, Mover};
 use crate::object::{ObjectBuffer, ObjectView, Promise};
@@ -21,43 +20,14 @@ use crate::options::{Lifetime, ObjectOptions};
 use crate::outlet;
 use crate::place::Place;
 use crate::queue::{self, Wants};
-use crate::readers;
 use crate::reap;
 use crate::room;
 use crate::search::{End, LOCK_PATIENCE, Search};
 use crate::shared::Shared;
 use crate::slot::{self, Slot, SlotRef, State};
 use crate::sync::Ordering;
-use crate::sys::{clock, fork};
+use crate::sys::clock;
 use crate::waits;
-
-/// One client's handle of a store; the last clone's drop detaches it.
-#[derive(Debug)]
-pub(crate) struct Inner {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) arena: Arc<Arena>,
-    pub(crate) looks: Arc<Looks>,
-    pub(crate) me: ClientKey,
-    pub(crate) pid: u32,
-    /// The process that made this handle (sys/fork.rs).
-    pub(crate) stamp: u32,
-    pub(crate) address: String,
-    pub(crate) create_timeout: Duration,
-    /// Held while a ring is opened: one ring for a pair.
-    pub(crate) opening: Mutex<()>,
-    /// Whether somebody has the mailbox.
-    pub(crate) mailbox_taken: AtomicBool,
-    /// What ties this client to the others.
-    pub(crate) link: Link,
-}
-
-impl std::ops::Deref for Inner {
-    type Target = Shared;
-
-    fn deref(&self) -> &Shared {
-        &self.shared
-    }
-}
 
 impl Host for Inner {
     fn shared(&self) -> &Arc<Shared> {
@@ -73,7 +43,7 @@ impl Host for Inner {
     }
 
     fn is_foreign(&self) -> bool {
-        Inner::is_foreign(self)
+        Body::is_foreign(self)
     }
 
     fn drained(&self, sender: ClientKey) {
@@ -82,42 +52,6 @@ impl Host for Inner {
 }
 
 impl Inner {
-    /// Returns this client at work.
-    #[inline]
-    pub(crate) fn actor(&self) -> Actor<'_> {
-        Actor { shared: &self.shared, arena: &self.arena, looks: &self.looks, me: self.me }
-    }
-
-    /// Says whether this handle was inherited by a forked child: it stands for nothing there.
-    #[inline]
-    pub(crate) fn is_foreign(&self) -> bool {
-        fork::current() != self.stamp
-    }
-
-    /// Refuses to act for the parent of a forked child.
-    #[inline]
-    pub(crate) fn usable(&self) -> Result<()> {
-        if self.is_foreign() { Err(ErrorKind::Forked.into()) } else { Ok(()) }
-    }
-
-    /// Refuses to change the store for a client that only reads it, or for the parent of a forked child.
-    #[inline]
-    pub(crate) fn writable(&self) -> Result<()> {
-        self.usable()?;
-        if self.is_reader() { Err(ErrorKind::ReadOnly(self.address.clone()).into()) } else { Ok(()) }
-    }
-
-    /// Says whether this client only reads.
-    #[inline]
-    pub(crate) fn is_reader(&self) -> bool {
-        self.shared.reader.is_some()
-    }
-
-    #[inline]
-    pub(crate) fn slot(&self, at: SlotRef) -> Slot<'_> {
-        Slot::of(&self.shared, at.index)
-    }
-
     fn index(&self) -> u16 {
         self.me.index
     }
@@ -158,7 +92,7 @@ impl Inner {
         }
         let state = self.enter(at, id, data.len(), slot::SEALED, self.patience(options))?;
         waits::sealed(&self.shared, [id]);
-        ObjectView::of(self.clone(), at, id, state)
+        ObjectView::made(self.count(), at, id, state)
     }
 
     /// Takes a slot with memory and writes everything but the data.
@@ -296,7 +230,9 @@ impl Inner {
                 if cached && state.actor() == Some(self.index()) && slot.cas(state, reserved) {
                     // The next creation of this size finds its lines in the cache.
                     if let Some(next) = self.looks.magazine.next(class) {
-                        Slot::of(&self.shared, next).prefetch();
+                        let slot = self.shared.layout.slot(next);
+                        self.shared.ctl.prefetch(slot);
+                        self.shared.ctl.prefetch(slot + 64);
                         self.shared.ctl.prefetch(self.shared.layout.hold(self.index().into(), next));
                     }
                     return Ok(at);
@@ -573,24 +509,6 @@ impl Inner {
         sums.sort_by_key(|&(pid, bytes)| (std::cmp::Reverse(bytes), pid));
         sums.truncate(8);
         sums
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        if self.is_foreign() {
-            // The client, its threads and its socket are the parent's.
-            self.link.abandon();
-            return;
-        }
-        self.link.stop();
-        if self.is_reader() {
-            readers::leave(&self.shared, self.me.index.into());
-        } else {
-            reap::detach(&self.actor(), self.me);
-        }
-        // The connection closes after the record is free: the server finds nothing left to do.
-        self.link.leave(&self.shared, &self.arena);
     }
 }
 

@@ -119,6 +119,7 @@ pub(crate) const BUCKET_BYTES: usize = 64;
 pub(crate) const BUCKET_ENTRIES: usize = 8;
 
 pub(crate) const SLOT_BYTES: usize = 128;
+pub(crate) const SLOT_WORDS: usize = SLOT_BYTES / 8;
 pub(crate) const S_STATE: usize = 0;
 pub(crate) const S_ID: usize = 8;
 pub(crate) const S_PLACE: usize = 24;
@@ -438,6 +439,7 @@ pub(crate) const fn hash() -> u64 {
     let hash = fold(0xcbf2_9ce4_8422_2325, FACTS);
     let hash = fold(hash, crate::alloc::LAYOUT);
     let hash = fold(hash, crate::disk::LAYOUT);
+    let hash = fold(hash, crate::index::LAYOUT);
     let hash = fold(hash, crate::queue::LAYOUT);
     let hash = fold(hash, crate::readers::LAYOUT);
     fold(hash, crate::ring::LAYOUT)

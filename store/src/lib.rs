@@ -50,6 +50,8 @@
 //! | `waits` | sleeping until something is sealed | ST-12 |
 //! | `segment`, `arena`, `copy` | backings; payload, committed before use; large copies | ST-6, ST-6a |
 //! | `alloc`, `magazine` | memory and slots; what a client keeps for its next creations | ST-13 to ST-15 |
+//! | `body`, `life` | what handles and units of a client stand on; until when | ST-31, ST-32 |
+//! | `lookup` | the way of a get | |
 //! | `inner`, `search` | the steps of a creation; its search for memory | |
 //! | `queue`, `evict`, `room` | who comes first; what goes; what is moved to make room | ST-23 to ST-25 |
 //! | `moves`, `compact`, `thaw` | another place for an object; one free run of several; writable again | ST-21, ST-22 |
@@ -77,6 +79,8 @@ mod arena;
 mod array;
 mod attach;
 mod bell;
+#[allow(unsafe_code, reason = "addresses of clients, kept by counts")]
+mod body;
 mod borrow;
 mod check;
 mod client;
@@ -99,8 +103,10 @@ mod index;
 mod inner;
 mod large;
 mod layout;
+mod life;
 mod link;
 mod lock;
+mod lookup;
 mod magazine;
 mod moves;
 #[allow(unsafe_code, reason = "slices of sealed and of owned memory")]

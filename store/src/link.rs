@@ -100,11 +100,6 @@ impl Link {
             segment::remove_names(&name, ctl, arena.file());
         }
     }
-
-    /// Forgets everything: in a forked child it is the parent's.
-    pub(crate) fn abandon(&mut self) {
-        std::mem::forget(std::mem::replace(&mut self.tie, Tie::Leaving(None)));
-    }
 }
 
 /// Ends a reader's connection, and waits for the server to do the same when the reader's record is free.

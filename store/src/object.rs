@@ -14,13 +14,13 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use crate::body::{Inner, Ref};
 use crate::copy;
 use crate::disk::{Mapped, Mapping, Record};
 use crate::error::{Error, ErrorKind, Result};
-use crate::evict;
 use crate::holds::{Adopted, HOLD, VIEW};
 use crate::id::ObjectId;
-use crate::inner::Inner;
+use crate::lookup::Found;
 use crate::moves::{self, Mover};
 use crate::options::ObjectOptions;
 use crate::place::Place;
@@ -34,7 +34,7 @@ use crate::waits::{self, On};
 ///
 /// Most handles are never cloned: only the first clone makes the counter that decides who is the last.
 struct Unit {
-    inner: Arc<Inner>,
+    body: Ref,
     at: SlotRef,
     id: ObjectId,
     size: u64,
@@ -43,40 +43,39 @@ struct Unit {
 
 /// Gives a unit back when the last clone is dropped.
 struct Last {
-    inner: Arc<Inner>,
-    at: SlotRef,
+    body: Ref,
+    index: u32,
     size: u64,
 }
 
 impl Drop for Last {
     fn drop(&mut self) {
-        // A forked child's copy of the handle stands for nothing, and neither does one whose unit was passed on.
-        if self.size != 0 && !self.inner.is_foreign() {
-            self.inner.actor().drop_unit(self.at.index, self.size);
-        }
+        self.body.drop_unit(self.index, self.size);
     }
 }
 
 impl Unit {
+    /// Wraps a unit that was just taken and counted.
     #[inline]
-    fn new(inner: Arc<Inner>, at: SlotRef, id: ObjectId, size: u64) -> Unit {
-        Unit { inner, at, id, size, clones: OnceLock::new() }
+    fn new(body: Ref, at: SlotRef, id: ObjectId, size: u64) -> Unit {
+        Unit { body, at, id, size, clones: OnceLock::new() }
     }
 }
 
 impl Clone for Unit {
     fn clone(&self) -> Self {
-        let Unit { inner, at, id, size, clones } = self;
-        let last = clones.get_or_init(|| Arc::new(Last { inner: inner.clone(), at: *at, size: *size }));
-        Unit { inner: inner.clone(), at: *at, id: *id, size: *size, clones: OnceLock::from(last.clone()) }
+        let Unit { body, at, id, size, clones } = self;
+        let last = clones.get_or_init(|| Arc::new(Last { body: *body, index: at.index, size: *size }));
+        Unit { body: *body, at: *at, id: *id, size: *size, clones: OnceLock::from(last.clone()) }
     }
 }
 
 impl Drop for Unit {
     #[inline]
     fn drop(&mut self) {
-        if self.size != 0 && self.clones.get().is_none() && !self.inner.is_foreign() {
-            self.inner.actor().drop_unit(self.at.index, self.size);
+        if self.clones.get().is_none() {
+            // By values: a view that nobody looks at as a whole need not be in memory.
+            self.body.drop_unit(self.at.index, self.size);
         }
     }
 }
@@ -117,40 +116,35 @@ unsafe impl Send for ObjectView {}
 unsafe impl Sync for ObjectView {}
 
 impl ObjectView {
-    /// Wraps a view unit that was just taken of a sealed object; `state` was seen after that.
+    /// Wraps a view unit that was just taken of a sealed object, and counted.
     #[inline]
-    pub(crate) fn of(inner: Arc<Inner>, at: SlotRef, id: ObjectId, state: State) -> Result<ObjectView> {
-        let unit = Unit::new(inner, at, id, VIEW);
-        let slot = unit.inner.slot(at);
-        evict::touch(&unit.inner.shared, slot, state);
-        let (len, meta_len) = (slot.len(), slot.meta_len());
-        let place = slot.place(state);
-        let Some((place, offset)) = place.and_then(|place| Some((place, place.offset()?))) else {
-            return Self::of_outside(unit, state);
-        };
-        // Never beyond the object's own memory, whatever its words say.
-        let whole = len.checked_next_multiple_of(8).and_then(|padded| padded.checked_add(meta_len));
-        let whole = whole.filter(|whole| *whole <= place.bytes());
-        match whole.and_then(|whole| unit.inner.arena.sealed(offset, whole)) {
-            Some(data) => Ok(ObjectView { unit, data, len, meta_len, outside: None }),
-            None => Err(misplaced(id, Some(place), len)),
+    pub(crate) fn of(body: Ref, id: ObjectId, found: Found) -> Result<ObjectView> {
+        let Found { at, state, len, meta_len, data } = found;
+        if data.is_null() {
+            return Self::of_outside(Unit::new(body, at, id, VIEW), state);
         }
+        Ok(ObjectView { unit: Unit::new(body, at, id, VIEW), data, len, meta_len, outside: None })
+    }
+
+    /// As [`of`](Self::of) for a unit that was not taken by a look-up; `state` was seen after that.
+    pub(crate) fn made(body: Ref, at: SlotRef, id: ObjectId, state: State) -> Result<ObjectView> {
+        Self::of(body, id, body.found(body.slot(at), at, state))
     }
 
     /// Views an object that is not in the arena: brought back from disk if there is memory, else in its file.
     #[cold]
     fn of_outside(unit: Unit, state: State) -> Result<ObjectView> {
-        let spilled = matches!(unit.inner.slot(unit.at).place(state), Some(Place::Record(_)));
-        let unit = if spilled && !unit.inner.is_reader() { Self::bring_back(unit) } else { unit };
+        let spilled = matches!(unit.body.slot(unit.at).place(state), Some(Place::Record(_)));
+        let unit = if spilled && !unit.body.is_reader() { Self::bring_back(unit) } else { unit };
         // While the unit stands nobody moves it.
-        let Unit { inner, at, id, .. } = &unit;
-        let slot = inner.slot(*at);
+        let Unit { body, at, id, .. } = &unit;
+        let slot = body.slot(*at);
         // Each word is read once: what was measured is what is shown.
         let head = moves::head(slot, *at);
         let (len, meta_len) = (head.len as usize, head.meta_len as usize);
         let whole = head.payload().and_then(|whole| usize::try_from(whole).ok()).unwrap_or(usize::MAX);
         let place = slot.place(slot.state());
-        let disk = || inner.looks.disk().ok_or_else(|| misplaced(*id, place, len));
+        let disk = || body.looks.disk().ok_or_else(|| misplaced(*id, place, len));
         let outside = match place {
             Some(Place::Record(word)) => {
                 let record = Record::from_word(word).ok_or_else(|| misplaced(*id, place, len))?;
@@ -162,7 +156,7 @@ impl ObjectView {
             }
             place => {
                 let offset = place.filter(|place| whole <= place.bytes()).and_then(Place::offset);
-                let data = offset.and_then(|offset| inner.arena.sealed(offset, whole));
+                let data = offset.and_then(|offset| body.arena.sealed(offset, whole));
                 let data = data.ok_or_else(|| misplaced(*id, place, len))?;
                 return Ok(ObjectView { unit, data, len, meta_len, outside: None });
             }
@@ -175,7 +169,7 @@ impl ObjectView {
     ///
     /// A view would pin it where it is, so the unit is given up for a hold meanwhile.
     fn bring_back(unit: Unit) -> Unit {
-        let (inner, at, id) = (unit.inner.clone(), unit.at, unit.id);
+        let (inner, at, id) = (Inner::again(unit.body), unit.at, unit.id);
         let actor = inner.actor();
         actor.take_more(at, HOLD);
         drop(unit);
@@ -189,7 +183,7 @@ impl ObjectView {
         actor.take_more(at, VIEW);
         actor.confirm(at, false);
         actor.drop_unit(at.index, HOLD);
-        Unit::new(inner, at, id, VIEW)
+        Unit::new(inner.count(), at, id, VIEW)
     }
 
     /// Returns the object's id.
@@ -211,10 +205,10 @@ impl ObjectView {
     /// Makes a counted object writable in place, under a new id, if nothing but this view holds it; else gives it back.
     pub(crate) fn thaw(mut self) -> Result<Result<ObjectBuffer>, ObjectView> {
         let last = self.unit.clones.get_mut().map(Arc::get_mut);
-        if matches!(last, Some(None)) || self.outside.is_some() || self.unit.inner.writable().is_err() {
+        if matches!(last, Some(None)) || self.outside.is_some() || self.unit.body.writable().is_err() {
             return Err(self);
         }
-        let Some(thawed) = thaw::thaw(&self.unit.inner, self.unit.at) else { return Err(self) };
+        let Some(thawed) = thaw::thaw(&Inner::again(self.unit.body), self.unit.at) else { return Err(self) };
         // The unit is the creation's now.
         self.unit.size = 0;
         if let Some(last) = self.unit.clones.get_mut().and_then(Arc::get_mut) {
@@ -225,15 +219,13 @@ impl ObjectView {
 
     /// Returns the client that the view belongs to.
     pub(crate) fn store(&self) -> Store {
-        Store::of(self.unit.inner.clone())
+        Store::of(Inner::again(self.unit.body))
     }
 
     /// Keeps the object existing without pinning it.
     pub fn hold(&self) -> ObjectHold {
-        if !self.unit.inner.is_foreign() {
-            self.unit.inner.actor().take_more(self.unit.at, HOLD);
-        }
-        ObjectHold::of(&self.unit.inner, self.unit.at, self.unit.id)
+        let Unit { body, at, id, .. } = self.unit;
+        ObjectHold::of(body.another(|actor| actor.take_more(at, HOLD)), at, id)
     }
 }
 
@@ -280,8 +272,8 @@ pub enum HoldState {
 pub struct ObjectHold(Unit);
 
 impl ObjectHold {
-    pub(crate) fn of(inner: &Arc<Inner>, at: SlotRef, id: ObjectId) -> ObjectHold {
-        ObjectHold(Unit::new(inner.clone(), at, id, HOLD))
+    pub(crate) fn of(body: Ref, at: SlotRef, id: ObjectId) -> ObjectHold {
+        ObjectHold(Unit::new(body, at, id, HOLD))
     }
 
     /// Returns the object's id.
@@ -295,7 +287,7 @@ impl ObjectHold {
 
     /// Says what the object has come to.
     pub fn state(&self) -> HoldState {
-        let state = self.0.inner.slot(self.0.at).state();
+        let state = self.0.body.slot(self.0.at).state();
         match state.state() {
             slot::CREATING | slot::RESERVED => HoldState::Pending,
             _ if state.generation() != self.0.at.generation || state.has(slot::LOST) => HoldState::Lost,
@@ -310,33 +302,33 @@ impl ObjectHold {
     /// [`is_timeout`](Error::is_timeout) if it was not sealed in time, [`is_not_found`](Error::is_not_found)
     /// if it never will be.
     pub fn get(&self, timeout: Option<Duration>) -> Result<ObjectView> {
-        self.0.inner.usable()?;
-        let Unit { inner, at, id, .. } = &self.0;
+        let Unit { body, at, id, .. } = self.0;
+        body.usable()?;
         let look = || match self.state() {
             HoldState::Pending => None,
             state => Some(state),
         };
         let found = look().or_else(|| {
             let deadline = timeout.and_then(|t| Instant::now().checked_add(t));
-            waits::wait(&inner.shared, On::Object(*id), deadline, look)
+            waits::wait(&body.shared, On::Object(id), deadline, look)
         });
         match found {
             Some(HoldState::Sealed) => {
-                inner.actor().take_more(*at, VIEW);
+                let body = body.another(|actor| actor.take_more(at, VIEW));
                 // Deleted or not, it exists while this hold does; it may be on its way to another place.
-                let state = match inner.actor().confirm(*at, false) {
+                let state = match body.actor().confirm(at, false) {
                     Adopted::Sealed(state) => state,
-                    _ => inner.slot(*at).state(),
+                    _ => body.slot(at).state(),
                 };
                 if state.is_sealed() && state.state() != slot::SEALED {
                     // Only a reader comes here, whom nobody helped (readers.rs): it may be moved under the view.
-                    inner.actor().drop_unit(at.index, VIEW);
-                    return Err(ErrorKind::Timeout { id: *id, after: timeout.unwrap_or_default() }.into());
+                    body.drop_unit(at.index, VIEW);
+                    return Err(ErrorKind::Timeout { id, after: timeout.unwrap_or_default() }.into());
                 }
-                ObjectView::of(inner.clone(), *at, *id, state)
+                ObjectView::made(body, at, id, state)
             }
-            Some(_) => Err(ErrorKind::NotFound(*id).into()),
-            None => Err(ErrorKind::Timeout { id: *id, after: timeout.unwrap_or_default() }.into()),
+            Some(_) => Err(ErrorKind::NotFound(id).into()),
+            None => Err(ErrorKind::Timeout { id, after: timeout.unwrap_or_default() }.into()),
         }
     }
 }
@@ -360,7 +352,7 @@ impl Draft {
     /// Gives the unit to a view without aborting.
     fn into_view(mut self, state: State) -> Result<ObjectView> {
         self.armed = false;
-        ObjectView::of(self.inner.clone(), self.at, self.id, state)
+        ObjectView::made(self.inner.count(), self.at, self.id, state)
     }
 }
 
@@ -512,10 +504,11 @@ impl Promise {
 
     /// Holds the promised object.
     pub fn hold(&self) -> ObjectHold {
-        if !self.draft.inner.is_foreign() {
-            self.draft.inner.actor().take_more(self.draft.at, HOLD);
+        let Draft { inner, at, id, .. } = &self.draft;
+        if !inner.is_foreign() {
+            inner.actor().take_more(*at, HOLD);
         }
-        ObjectHold::of(&self.draft.inner, self.draft.at, self.draft.id)
+        ObjectHold::of(inner.count(), *at, *id)
     }
 
     /// Gives the promised object its memory; sealing the buffer keeps the promise.

@@ -13,7 +13,10 @@
 //! A slot has room for two of them; the state's [`ALT`](crate::slot::ALT) flag says which is the
 //! object's. The other one is touched only by whoever moves the object (moves.rs).
 
-use crate::alloc::{CLASSES, spans};
+use std::ops::Range;
+
+use crate::alloc::CLASSES;
+use crate::alloc::spans::{self, SHAPES};
 use crate::layout::PAGE;
 
 /// Where the bytes of an object are.
@@ -72,6 +75,28 @@ impl Place {
         }
     }
 
+    /// Returns the bytes of the arena that a word describes, as [`from_word`](Self::from_word) would; `None` if there
+    /// are none there.
+    #[inline]
+    pub(crate) fn block(word: u64, total_pages: usize) -> Option<Range<usize>> {
+        let kind = word >> 62;
+        let (page, pages, at, bytes) = if kind == 1 {
+            let shape = SHAPES.get((word >> 56 & 0x3f) as usize)?;
+            let cell = (word & 0xff_ffff) as usize;
+            if cell >= shape.cells {
+                return None;
+            }
+            ((word >> 24 & 0xffff_ffff) as usize, shape.pages, cell * shape.bytes, shape.bytes)
+        } else if kind == 2 {
+            let pages = (word & 0x7fff_ffff) as usize;
+            ((word >> 31 & 0x7fff_ffff) as usize, pages, 0, pages * PAGE)
+        } else {
+            return (word == 0).then_some(0..0);
+        };
+        let start = page * PAGE + at;
+        (pages > 0 && page + pages <= total_pages).then_some(start..start + bytes)
+    }
+
     /// Returns the offset in the arena; `None` if the bytes are not there.
     #[inline]
     pub(crate) fn offset(self) -> Option<usize> {
@@ -113,5 +138,11 @@ mod tests {
         assert_eq!(Place::from_word(Place::Cell { class: 40, page: 0, cell: 0 }.to_word(), 8), None);
         assert_eq!(Place::from_word(u64::MAX, 8), None);
         assert_eq!(Place::from_word(5, 8), None);
+        let odd = [Place::Run { page: 2, pages: 7 }, Place::Cell { class: 40, page: 0, cell: 0 }];
+        for word in places.iter().chain(&odd).map(|place| place.to_word()).chain([5, u64::MAX, 2 << 62]) {
+            let place = Place::from_word(word, 8);
+            let block = place.and_then(|place| Some(place.offset()?..place.offset()? + place.bytes()));
+            assert_eq!(Place::block(word, 8), block, "{word:x}");
+        }
     }
 }

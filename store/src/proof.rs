@@ -10,6 +10,7 @@
 mod bell;
 mod disk;
 mod holds;
+mod life;
 mod lock;
 mod waits;
 

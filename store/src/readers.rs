@@ -56,7 +56,7 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::waits::{self, On};
 
 /// How many hold words a reader has.
-const WORDS: usize = 64 << 10;
+pub(crate) const WORDS: usize = 64 << 10;
 const WAITS: usize = WORDS * 8;
 const LOOKS: usize = WAITS + (64 << 10);
 const ANY: usize = LOOKS + WORDS / 8;

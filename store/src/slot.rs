@@ -28,10 +28,13 @@
 //! - ST-8: only the actor leaves RESERVED, CREATING and RECLAIMING, or the reaper in its place.
 //! - ST-9: SEALED bytes never change and never move while a view pins them.
 
+use std::ops::Range;
+
+use crate::ctl::Block;
 use crate::id::ObjectId;
 use crate::layout::{
     S_ID, S_LEFT, S_LEN, S_LINKED, S_MADE, S_META, S_NESTED, S_NEXT, S_OTHER_PLACE, S_PID, S_PLACE, S_SHARERS,
-    S_SHARERS_MORE, S_STATE, S_USED,
+    S_SHARERS_MORE, S_STATE, S_USED, SLOT_WORDS,
 };
 use crate::place::Place;
 use crate::shared::Shared;
@@ -152,28 +155,23 @@ impl SlotRef {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Slot<'a> {
     shared: &'a Shared,
-    at: usize,
+    block: Block<'a, SLOT_WORDS>,
 }
 
 impl<'a> Slot<'a> {
     #[inline]
     pub(crate) fn of(shared: &'a Shared, index: u32) -> Slot<'a> {
-        Slot { shared, at: shared.layout.slot(index) }
+        Slot { shared, block: shared.ctl.block(shared.layout.slot(index)) }
     }
 
     #[inline]
     fn word(&self, field: usize) -> &'a AtomicU64 {
-        self.shared.ctl.u64(self.at + field)
+        self.block.u64(field)
     }
 
+    #[inline]
     fn half(&self, field: usize) -> &'a AtomicU32 {
-        self.shared.ctl.u32(self.at + field)
-    }
-
-    /// Has the slot's two lines on their way to the cache.
-    pub(crate) fn prefetch(&self) {
-        self.shared.ctl.prefetch(self.at);
-        self.shared.ctl.prefetch(self.at + 64);
+        self.block.u32(field)
     }
 
     /// Loads the state; what was published with it is visible (SYNC state).
@@ -266,6 +264,12 @@ impl<'a> Slot<'a> {
     #[inline]
     pub(crate) fn place(&self, state: State) -> Option<Place> {
         Place::from_word(self.place_word(state).load(Ordering::Acquire), self.shared.layout.places())
+    }
+
+    /// Returns where in the arena the object's memory is; `None` if it is elsewhere.
+    #[inline]
+    pub(crate) fn block_in_arena(&self, state: State) -> Option<Range<usize>> {
+        Place::block(self.place_word(state).load(Ordering::Acquire), self.shared.layout.places())
     }
 
     /// When the object was last used, in the clock of least recent use (evict.rs).

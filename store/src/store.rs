@@ -11,7 +11,7 @@ use crate::client::{self, ClientKey};
 use crate::create;
 use crate::error::{Error, ErrorKind, Result};
 use crate::evict::{Evictor, Step};
-use crate::holds::{Adopted, HOLD, VIEW};
+use crate::holds::{Adopted, HOLD};
 use crate::id::ObjectId;
 use crate::index;
 use crate::inner::Inner;
@@ -23,7 +23,7 @@ use crate::outlet;
 use crate::reap;
 use crate::report::{self, ObjectInfo, StoreStats};
 use crate::ring::{Mailbox, RingError, RingSender};
-use crate::slot::{self, SlotRef, State};
+use crate::slot;
 use crate::sync::Ordering;
 use crate::sys::futex;
 use crate::waits::{self, On};
@@ -204,37 +204,18 @@ impl Store {
     /// [`is_timeout`](Error::is_timeout).
     #[inline]
     pub fn get(&self, id: ObjectId, timeout: Option<Duration>) -> Result<ObjectView> {
-        self.inner.usable()?;
-        match self.try_get(id) {
-            Some(view) => view,
+        match self.inner.find(id) {
+            Some((body, found)) => ObjectView::of(body, id, found),
             None => self.get_slow(id, timeout),
         }
     }
 
-    #[inline]
-    fn try_get(&self, id: ObjectId) -> Option<Result<ObjectView>> {
-        let (at, state) = self.find_to_hold(id)?;
-        if !state.is_sealed() {
-            return None;
-        }
-        match self.inner.actor().adopt(at, VIEW, false) {
-            Adopted::Sealed(state) => Some(ObjectView::of(self.inner.clone(), at, id, state)),
-            _ => None,
-        }
-    }
-
-    /// Finds an object whose hold word is needed next.
-    #[inline]
-    fn find_to_hold(&self, id: ObjectId) -> Option<(SlotRef, State)> {
-        let shared = &*self.inner.shared;
-        let own = usize::from(self.inner.me.index);
-        index::find_with(shared, id, |slot| shared.ctl.prefetch(shared.layout.hold(own, slot)))
-    }
-
     #[cold]
     fn get_slow(&self, id: ObjectId, timeout: Option<Duration>) -> Result<ObjectView> {
+        self.inner.usable()?;
+        let look = || self.inner.find(id).map(|(body, found)| ObjectView::of(body, id, found));
         let deadline = timeout.and_then(|t| Instant::now().checked_add(t));
-        waits::wait(&self.inner.shared, On::Object(id), deadline, || self.try_get(id))
+        waits::wait(&self.inner.shared, On::Object(id), deadline, look)
             .unwrap_or_else(|| Err(ErrorKind::Timeout { id, after: timeout.unwrap_or_default() }.into()))
     }
 
@@ -322,7 +303,8 @@ impl Store {
     pub fn delete(&self, id: ObjectId) -> Result<Deleted> {
         self.inner.writable()?;
         loop {
-            let (at, state) = self.find_to_hold(id).ok_or_else(|| Error::from(ErrorKind::NotFound(id)))?;
+            let (at, state) =
+                index::find(&self.inner.shared, id).ok_or_else(|| Error::from(ErrorKind::NotFound(id)))?;
             let slot = self.inner.slot(at);
             match state.state() {
                 slot::CREATING => {
@@ -382,7 +364,7 @@ impl Store {
         self.inner.writable()?;
         let found = index::find(&self.inner.shared, id);
         match found.map(|(at, _)| (at, self.inner.actor().adopt(at, HOLD, true))) {
-            Some((at, Adopted::Sealed(_) | Adopted::Creating)) => Ok(ObjectHold::of(&self.inner, at, id)),
+            Some((at, Adopted::Sealed(_) | Adopted::Creating)) => Ok(ObjectHold::of(self.inner.count(), at, id)),
             _ => Err(ErrorKind::NotFound(id).into()),
         }
     }

@@ -13,6 +13,7 @@ pub(crate) mod futex;
 pub(crate) mod memory;
 pub(crate) mod process;
 pub(crate) mod random;
+pub(crate) mod seat;
 pub(crate) mod socket;
 
 #[cfg(loom)]

@@ -14,6 +14,25 @@ pub(crate) const fn cells(class: usize) -> usize {
     pages(class) * PAGE / CLASSES[class]
 }
 
+/// What the spans of a class look like.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape {
+    pub(crate) bytes: usize,
+    pub(crate) cells: usize,
+    pub(crate) pages: usize,
+}
+
+/// The shapes of all classes, so that nobody divides to know one.
+pub(crate) static SHAPES: [Shape; CLASSES.len()] = {
+    let mut shapes = [Shape { bytes: 0, cells: 0, pages: 0 }; CLASSES.len()];
+    let mut class = 0;
+    while class < CLASSES.len() {
+        shapes[class] = Shape { bytes: CLASSES[class], cells: cells(class), pages: pages(class) };
+        class += 1;
+    }
+    shapes
+};
+
 impl Alloc<'_> {
     fn span_head(class: usize) -> usize {
         A_SPANS + 8 * class

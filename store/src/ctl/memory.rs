@@ -3,16 +3,40 @@
 use std::fmt;
 use std::fs::File;
 use std::io;
+use std::ptr;
 
+use crate::layout::SLOT_WORDS;
 use crate::sync::{AtomicU32, AtomicU64};
 use crate::sys::aligned::AlignedMap;
+
+/// Words of 64 bits that were checked against the mapping together: those of a bucket or of a slot.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Block<'a, const N: usize>(&'a [AtomicU64; N]);
+
+impl<'a, const N: usize> Block<'a, N> {
+    /// Returns the 64-bit word at byte `field` (a multiple of 8); any number is brought inside.
+    #[inline]
+    pub(crate) fn u64(&self, field: usize) -> &'a AtomicU64 {
+        &self.0[field / 8 % N]
+    }
+
+    /// Returns the 32-bit word at byte `field` (a multiple of 4); any number is brought inside.
+    #[inline]
+    pub(crate) fn u32(&self, field: usize) -> &'a AtomicU32 {
+        let word = ptr::from_ref(self.u64(field)).cast::<AtomicU32>();
+        // SAFETY: one half of the word or the other is inside of it.
+        let half = unsafe { word.add(field / 4 % 2) };
+        // SAFETY: aligned to 4, alive as long as the word, and only ever accessed as an atomic.
+        unsafe { &*half }
+    }
+}
 
 /// A mapped (or, for tests, private) control segment.
 pub(crate) struct Ctl {
     base: *mut u8,
     len: usize,
     /// What an access beyond the end goes to.
-    sink: (AtomicU32, AtomicU64),
+    sink: (AtomicU32, AtomicU64, [AtomicU64; SLOT_WORDS]),
     backing: Backing,
 }
 
@@ -93,6 +117,21 @@ impl Ctl {
         // SAFETY: aligned (base is page or u64 aligned, offset a multiple of 8), alive as long as
         // `self`, laid out as a plain u64, and only ever accessed as an atomic by every process.
         unsafe { &*word }
+    }
+
+    /// Returns `N` words of 64 bits from byte `offset` (a multiple of 8) on.
+    #[inline]
+    pub(crate) fn block<const N: usize>(&self, offset: usize) -> Block<'_, N> {
+        debug_assert!(offset.is_multiple_of(8) && offset + 8 * N <= self.len, "{N} words at {offset} of {}", self.len);
+        const { assert!(N <= SLOT_WORDS) };
+        let words = if offset & 7 != 0 || offset.saturating_add(8 * N) > self.len {
+            ptr::from_ref(&self.sink.2).cast::<[AtomicU64; N]>()
+        } else {
+            self.base.wrapping_add(offset).cast::<[AtomicU64; N]>().cast_const()
+        };
+        // SAFETY: so many words are inside the sink (checked when this is compiled) or the live mapping (checked above);
+        // aligned and alive as in `u64`, and only ever accessed as atomics.
+        Block(unsafe { &*words })
     }
 
     /// Has the line of byte `offset` on its way to the cache, without waiting for it.

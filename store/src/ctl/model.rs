@@ -16,6 +16,25 @@ use crate::sys::aligned::AlignedMap;
 /// How many places of 64 and of 32 bits one execution of a model may touch.
 const PLACES: (usize, usize) = (224, 40);
 
+/// The words of a bucket or of a slot.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Block<'a, const N: usize> {
+    ctl: &'a Ctl,
+    at: usize,
+}
+
+impl<'a, const N: usize> Block<'a, N> {
+    /// Returns the 64-bit word at byte `field`.
+    pub(crate) fn u64(&self, field: usize) -> &'a AtomicU64 {
+        self.ctl.u64(self.at + field)
+    }
+
+    /// Returns the 32-bit word at byte `field`.
+    pub(crate) fn u32(&self, field: usize) -> &'a AtomicU32 {
+        self.ctl.u32(self.at + field)
+    }
+}
+
 /// A modelled control segment.
 pub(crate) struct Ctl {
     len: usize,
@@ -63,6 +82,11 @@ impl Ctl {
     /// Returns how many bytes the segment has.
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    /// Returns `N` words of 64 bits from byte `offset` on.
+    pub(crate) fn block<const N: usize>(&self, offset: usize) -> Block<'_, N> {
+        Block { ctl: self, at: offset }
     }
 
     /// Returns the 64-bit word at byte `offset` (a multiple of 8).

@@ -26,11 +26,32 @@ pub(crate) fn stamp() -> u32 {
 }
 
 /// Returns the same without drawing a new stamp: zero in a forked child that has not asked for one.
-#[inline]
 pub(crate) fn current() -> u32 {
     match PAGE.get() {
         Some(Some(word)) => word.load(Ordering::Relaxed),
         _ => 0,
+    }
+}
+
+/// The stamp of a process, to be recognised by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stamp {
+    now: &'static AtomicU32,
+    then: u32,
+}
+
+impl Stamp {
+    /// Takes down this process's stamp.
+    pub(crate) fn draw() -> Stamp {
+        static UNKNOWN: AtomicU32 = AtomicU32::new(0);
+        let then = stamp();
+        Stamp { now: PAGE.get().copied().flatten().unwrap_or(&UNKNOWN), then }
+    }
+
+    /// Says whether this is another process: a forked child of that one.
+    #[inline]
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.now.load(Ordering::Relaxed) != self.then
     }
 }
 
