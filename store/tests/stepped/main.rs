@@ -40,7 +40,7 @@ const STEPS_A_POINT: usize = 16_000;
 
 fn main() {
     if let (Ok(name), Ok(address)) = (std::env::var(OPERATION), std::env::var(ADDRESS)) {
-        let store = Store::attach(address).expect("the parent's store");
+        let store = trace::attach(&address);
         let stepped = operations::all().into_iter().map(|o| (o.name, o.child));
         let silent = silent::all().into_iter().map(|s| (s.name, s.child));
         let stopped = stopped::all().into_iter().map(|s| (s.name, s.child));

@@ -7,7 +7,7 @@ use mobula_store::{
     Array, ClientKey, Eviction, Lifetime, ObjectHold, ObjectId, ObjectOptions, ObjectState, Store, StoreOptions,
 };
 
-use crate::trace::{eventually, stand};
+use crate::trace::{attach, eventually, stand};
 
 /// Puts a finding into words: which operation was killed where.
 pub(crate) type Context<'a> = &'a dyn Fn(&str) -> String;
@@ -261,7 +261,7 @@ pub(crate) fn all() -> Vec<Operation> {
             name: "receive_a_frame",
             before: nothing,
             child: |store| {
-                let other = Store::attach(store.address()).expect("attach");
+                let other = attach(store.address());
                 let mut ring = other.open_ring(store.client()).expect("open");
                 let mut mailbox = store.mailbox().expect("mailbox");
                 ring.try_send(&[5; 500], true).expect("send");
@@ -319,7 +319,7 @@ pub(crate) fn all() -> Vec<Operation> {
             name: "detach",
             before: put_one,
             child: |store| {
-                let other = Store::attach(store.address()).expect("attach");
+                let other = attach(store.address());
                 stand();
                 drop(other);
             },

@@ -178,6 +178,16 @@ pub(crate) fn exit_now() -> ! {
     unsafe { libc::_exit(0) }
 }
 
+/// Attaches; a machine that is too busy to answer at once is asked again.
+pub(crate) fn attach(address: &str) -> Store {
+    let mut attached = None;
+    eventually(&format!("no store answers at {address}"), || {
+        attached = Store::attach(address).ok();
+        attached.is_some()
+    });
+    attached.expect("it came true")
+}
+
 /// Waits until a condition holds.
 pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
