@@ -61,7 +61,7 @@ use crate::{alloc, copy};
 /// How long a mover waits for the allocator.
 const PATIENCE: Duration = Duration::from_millis(20);
 /// How long who deletes an object waits for its mover.
-const MOVER_PATIENCE: Duration = Duration::from_secs(1);
+const MOVER_PATIENCE: Duration = Duration::from_secs(if cfg!(loom) { 3600 } else { 1 });
 
 /// Whoever may move objects: one in the whole store.
 pub(crate) struct Mover<'a> {
@@ -248,7 +248,7 @@ impl<'a> Mover<'a> {
     }
 
     /// Runs `f` while the mover holds the object, so that its bytes stay whatever others do (M1).
-    fn held<R>(&self, at: SlotRef, f: impl FnOnce(State) -> Result<R, Stays>) -> Result<R, Stays> {
+    pub(crate) fn held<R>(&self, at: SlotRef, f: impl FnOnce(State) -> Result<R, Stays>) -> Result<R, Stays> {
         // A place that could not be given back goes on to be named, with its slot.
         if self.record().load(Ordering::Acquire) != 0 {
             return Err(Stays::Locked);

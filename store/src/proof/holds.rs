@@ -17,6 +17,7 @@ use crate::holds::{Actor, Adopted, HOLD, Looks, VIEW};
 use crate::id::ObjectId;
 use crate::index;
 use crate::layout::{C_WORD, H_UUID};
+use crate::moves::{self, Mover};
 use crate::reap;
 use crate::shared::Shared;
 use crate::slot::{self, Slot, SlotRef, State};
@@ -97,6 +98,21 @@ impl Scene {
         }
     }
 
+    /// As [`delete`](Self::delete), and waits for a mover; says whether the object is gone.
+    fn delete_and_wait(&self, client: u16) -> bool {
+        self.delete(client);
+        let gone = self.freed.load(Relaxed) > 0 || moves::await_mover(self.actor(client), CHILD);
+        self.overwrite_if_mine(client);
+        gone
+    }
+
+    /// Holds the object as a mover does, and moves nothing.
+    fn hold_as_mover(&self, client: u16) {
+        // It fails if the object is deleted already.
+        let _ = Mover::lock(self.actor(client)).held(CHILD, |_| Ok(()));
+        self.overwrite_if_mine(client);
+    }
+
     /// A slot that this client freed lies in its magazine: take it out and use its memory for something else.
     fn overwrite_if_mine(&self, client: u16) {
         while let Some(at) = self.looks[usize::from(client)].magazine.take(crate::magazine::EMPTY) {
@@ -148,6 +164,44 @@ fn a_view_keeps_a_deleted_object_until_it_is_dropped() {
         scene.delete(0);
         reader.join().unwrap();
         scene.assert_gone();
+    });
+}
+
+/// A mover's hold is in the way of a delete: the object is gone when that returns, and nobody sleeps for ever.
+#[test]
+fn a_delete_beside_a_mover_returns_when_the_object_is_gone() {
+    explore(|| {
+        let scene = Scene::new(2, 0, &[]);
+        let mover = {
+            let scene = Arc::clone(&scene);
+            thread::spawn(move || scene.hold_as_mover(1))
+        };
+        assert!(scene.delete_and_wait(0));
+        mover.join().unwrap();
+        scene.assert_gone();
+    });
+}
+
+#[test]
+fn a_delete_beside_a_mover_that_is_killed_ends_with_the_reaper() {
+    crashes(|stores| {
+        timeouts(false);
+        let scene = Scene::new(3, 0, &[]);
+        let deleter = {
+            let scene = Arc::clone(&scene);
+            thread::spawn(move || scene.delete_and_wait(2))
+        };
+        let dying = {
+            let scene = Arc::clone(&scene);
+            thread::spawn(move || mortal(stores, || scene.hold_as_mover(1)))
+        };
+        let lived = dying.join().unwrap();
+        scene.reap(1);
+        // The reaper may be freeing it at this moment, so that the answer may be either.
+        deleter.join().unwrap();
+        let state = Slot::of(&scene.shared, CHILD.index).state();
+        assert_ne!(state.generation(), CHILD.generation, "the object is still there: {state:?}");
+        lived
     });
 }
 
