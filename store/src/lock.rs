@@ -165,14 +165,17 @@ pub(crate) fn is_owner(shared: &Shared, client: ClientKey) -> bool {
 /// Takes over a lock that the dead client `dead` holds; `None` if it does not hold it.
 pub(crate) fn take_over(shared: &Shared, lock: Lock, dead: ClientKey, me: ClientKey) -> Option<Guard<'_>> {
     let word = shared.ctl.u32(shared.layout.lock(lock.index()));
-    let now = word.load(Ordering::Relaxed);
-    if now & !WAITERS != name(dead) {
-        return None;
-    }
     let mine = name(me);
-    // SYNC lock: the dead owner's stores are visible: it stores in program order and is gone.
-    word.compare_exchange(now, mine | WAITERS, Ordering::Acquire, Ordering::Relaxed).ok()?;
-    Some(Guard { word, mine, must_repair: true })
+    let mut now = word.load(Ordering::Relaxed);
+    while now & !WAITERS == name(dead) {
+        // SYNC lock: the dead owner's stores are visible: it stores in program order and is gone.
+        match word.compare_exchange(now, mine | WAITERS, Ordering::Acquire, Ordering::Relaxed) {
+            Ok(_) => return Some(Guard { word, mine, must_repair: true }),
+            // Somebody has begun to wait for it.
+            Err(other) => now = other,
+        }
+    }
+    None
 }
 
 /// Names the client that holds a lock (its place and the low bits of its generation) if that is gone.

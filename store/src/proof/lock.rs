@@ -152,6 +152,26 @@ fn a_waiter_and_the_reaper_do_not_both_take_a_lock_over() {
     });
 }
 
+/// A client begins to wait for a dead one's lock while the reaper takes it over: the reaper has it all the same, or
+/// the client's slices would be all that helps it.
+#[test]
+fn the_reaper_takes_a_lock_over_for_which_somebody_begins_to_wait() {
+    explore(|| {
+        let it = Protected::new(3);
+        let guard = lock::acquire(&it.shared, Lock::Nested, key(1));
+        it.pair.with_mut(|pair| half(pair));
+        std::mem::forget(guard);
+        let waiter = {
+            let it = Arc::clone(&it);
+            thread::spawn(move || it.change(2))
+        };
+        let guard = lock::take_over(&it.shared, Lock::Nested, key(1), key(0)).expect("nobody else may take it over");
+        it.repair();
+        drop(guard);
+        waiter.join().unwrap();
+    });
+}
+
 /// A client detaches with a lock still in its name (its record is free); its late unlock frees nobody else's.
 #[test]
 fn who_was_taken_for_dead_cannot_unlock_for_its_successor() {
