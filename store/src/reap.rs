@@ -102,6 +102,8 @@ fn reap_begun(actor: &Actor<'_>) -> bool {
             return true;
         }
         left.store(0, Ordering::SeqCst);
+        // SYNC left: whoever was marked before the word was cleared is seen from here on.
+        fence(Ordering::SeqCst);
         reap_all(actor);
         drop(one_at_a_time);
         // SYNC left: see above.
