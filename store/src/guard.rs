@@ -389,6 +389,9 @@ impl Member {
             }
             stream.write_all(&hello)?;
             self.shared.poke.through_connection(stream.try_clone()?.into());
+            // What a reader asked for while there was no way to the server (readers.rs) is looked at now: what was
+            // asked before the way was there stands in the bits already.
+            self.shared.poke.send();
             Link::watched(post, self.id, stream)
         });
         match connected {
