@@ -80,7 +80,8 @@ fn is_wanted(shared: &Shared) -> bool {
 /// Hears that a creation may have taken memory and has unlocked the allocator; wakes the server if little is left.
 #[inline]
 pub(crate) fn taken(shared: &Shared) {
-    if is_above(shared, START) && is_wanted(shared) {
+    // How much is taken others write all the time; most stores need not look at it.
+    if is_wanted(shared) && is_above(shared, START) {
         ask(shared);
     }
 }

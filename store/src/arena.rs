@@ -111,6 +111,8 @@ impl Arena {
 
     /// Writes bytes into committed memory that the caller's unsealed object owns.
     pub(crate) fn write(&self, offset: usize, bytes: &[u8]) {
+        #[cfg(loom)]
+        crate::sync::payload::written(offset, bytes.len());
         let Some(to) = self.writable(offset, bytes.len()) else { return };
         // SAFETY: `writable` checked the range; it belongs to the block that the caller's creation owns
         // (ST-13), so nobody else touches it, and `bytes` is private memory or another, sealed object's.

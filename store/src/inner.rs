@@ -13,7 +13,7 @@ use crate::holds::VIEW;
 use crate::host::Host;
 use crate::id::ObjectId;
 use crate::index::{self, Refused, Vacancy};
-use crate::magazine::{self, Magazine};
+use crate::magazine;
 use crate::moves::{self, Mover};
 use crate::object::{ObjectBuffer, ObjectView, Promise};
 use crate::options::{Lifetime, ObjectOptions};
@@ -153,7 +153,7 @@ impl Inner {
         let wants = Wants { bytes, slot: false };
         let mut take = |alloc: &mut Alloc<'_>| alloc.furnish(at, bytes);
         match self.fallback(bytes, options) {
-            Some(disk) => match Search::new(self, wants, Duration::ZERO).run(&mut take) {
+            Some(disk) => match Search::new(self.actor(), wants, Duration::ZERO).run(&mut take) {
                 Ok(_) => {}
                 Err(End::Disk(error)) => return Err(Error::disk(id, error)),
                 Err(End::Slots | End::Memory | End::Locked) => self.furnish_file(disk, at, id, bytes)?,
@@ -220,24 +220,9 @@ impl Inner {
         // Those who queue come first.
         if let Some(class) = class
             && queue::is_empty(&self.shared)
+            && let Some(at) = self.actor().take_kept(class, flags)
         {
-            while let Some(at) = self.looks.magazine.take(class) {
-                let slot = self.slot(at);
-                let state = slot.state();
-                let reserved = state.to(slot::RESERVED, Some(self.index())).with(flags);
-                // Somebody may have taken it away.
-                let cached = state.state() == slot::CACHED && state.generation() == at.generation;
-                if cached && state.actor() == Some(self.index()) && slot.cas(state, reserved) {
-                    // The next creation of this size finds its lines in the cache.
-                    if let Some(next) = self.looks.magazine.next(class) {
-                        let slot = self.shared.layout.slot(next);
-                        self.shared.ctl.prefetch(slot);
-                        self.shared.ctl.prefetch(slot + 64);
-                        self.shared.ctl.prefetch(self.shared.layout.hold(self.index().into(), next));
-                    }
-                    return Ok(at);
-                }
-            }
+            return Ok(at);
         }
         self.reserve_slow(id, len, bytes, class, flags, options)
     }
@@ -255,7 +240,7 @@ impl Inner {
         // A taken id must not wait for memory.
         self.refuse_existing(id)?;
         if let Some(disk) = self.fallback(bytes, options) {
-            let search = Search::new(self, Wants { bytes, slot: true }, Duration::ZERO);
+            let search = Search::new(self.actor(), Wants { bytes, slot: true }, Duration::ZERO);
             return match search.run(&mut |alloc| alloc.reserve(self.me, bytes)) {
                 Ok((at, _)) => Ok(self.flagged(at, flags)),
                 Err(End::Disk(error)) => Err(Error::disk(id, error)),
@@ -264,15 +249,7 @@ impl Inner {
         }
         let (at, _) = self.with_memory(id, len, Wants { bytes, slot: true }, options, |alloc| {
             let taken = alloc.reserve(self.me, bytes)?;
-            // Runs are not worth taking ahead. Those who queue have looked for what is CACHED before or will find this
-            // lock taken.
-            if let Some(class) = class.filter(|&class| class <= magazine::EMPTY && queue::is_empty(&self.shared)) {
-                let ahead = Magazine::depth(class) / 2;
-                let spare = alloc.reserve_ahead(self.me, class, ahead);
-                spare.for_each(|at| {
-                    self.looks.magazine.put(class, at);
-                });
-            }
+            self.actor().stock(alloc, class);
             Ok(taken)
         })?;
         Ok(self.flagged(at, flags))
@@ -340,7 +317,7 @@ impl Inner {
             return Err(self.full(id, len, FullWhy::Never));
         }
         let patience = self.patience(options);
-        Search::new(self, wants, patience).run(&mut take).map_err(|end| match end {
+        Search::new(self.actor(), wants, patience).run(&mut take).map_err(|end| match end {
             End::Disk(error) => Error::disk(id, error),
             End::Slots => self.full(id, len, FullWhy::Table(self.shared.layout.slots)),
             End::Memory => self.full(id, len, FullWhy::Waited(patience)),

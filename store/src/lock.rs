@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use crate::client::{self, ClientKey};
 use crate::shared::Shared;
 use crate::sync::{AtomicU32, Ordering, spin_loop};
-use crate::sys::futex;
+use crate::sys::{clock, futex};
 
 const WAITERS: u32 = 1 << 31;
 const INDEX_BITS: u32 = 10;
@@ -149,7 +149,7 @@ pub(crate) fn acquire_within(shared: &Shared, lock: Lock, me: ClientKey, patienc
     if word.compare_exchange(0, mine, Ordering::Acquire, Ordering::Relaxed).is_ok() {
         return Some(Guard { word, mine, must_repair: false });
     }
-    let now = Instant::now();
+    let now = clock::now();
     match now.checked_add(patience) {
         Some(deadline) => acquire_until(shared, lock, me, deadline),
         None => Some(acquire_slow(shared, word, mine)),
@@ -203,7 +203,7 @@ pub(crate) fn acquire_until(shared: &Shared, lock: Lock, me: ClientKey, deadline
     }
     let word = shared.ctl.u32(shared.layout.lock(lock.index()));
     loop {
-        let left = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
+        let left = deadline.checked_duration_since(clock::now()).filter(|left| !left.is_zero())?;
         if let Some(guard) = sleep_for(shared, word, name(me), left.min(SLICE)) {
             return Some(guard);
         }

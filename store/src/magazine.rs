@@ -17,17 +17,19 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use crate::alloc::{self, CLASSES};
+use crate::alloc::{self, Alloc, CLASSES};
+use crate::holds::Actor;
 use crate::layout::PAGE;
 use crate::place::Place;
-use crate::slot::SlotRef;
+use crate::queue;
+use crate::slot::{self, Slot, SlotRef};
 
 /// Magazines of a client: its threads are spread over them.
 const STRIPES: usize = 4;
 /// How many slots of a class a magazine keeps.
-const DEPTH: usize = 256;
+const DEPTH: usize = if cfg!(loom) { 4 } else { 256 };
 /// How many bytes of a class a magazine keeps, but always one slot.
-const BYTES: usize = 256 << 10;
+const BYTES: usize = if cfg!(loom) { PAGE } else { 256 << 10 };
 /// How far from the hint a place for a slot is looked for.
 const TRIES: usize = 8;
 /// The class of objects without memory.
@@ -139,6 +141,43 @@ impl Magazine {
             }
         }
         false
+    }
+}
+
+impl Actor<'_> {
+    /// Takes a slot that this client keeps for an object with `flags`: RESERVED, with its memory.
+    #[inline]
+    pub(crate) fn take_kept(&self, class: usize, flags: u64) -> Option<SlotRef> {
+        let magazine = &self.looks.magazine;
+        while let Some(at) = magazine.take(class) {
+            let slot = Slot::of(self.shared, at.index);
+            let state = slot.state();
+            let reserved = state.to(slot::RESERVED, Some(self.me.index)).with(flags);
+            // Somebody may have taken it away.
+            let cached = state.state() == slot::CACHED && state.generation() == at.generation;
+            if cached && state.actor() == Some(self.me.index) && slot.cas(state, reserved) {
+                // The next creation of this size finds its lines in the cache.
+                if let Some(next) = magazine.next(class) {
+                    let slot = self.shared.layout.slot(next);
+                    self.shared.ctl.prefetch(slot);
+                    self.shared.ctl.prefetch(slot + 64);
+                    self.shared.ctl.prefetch(self.shared.layout.hold(self.me.index.into(), next));
+                }
+                return Some(at);
+            }
+        }
+        None
+    }
+
+    /// Takes some slots of a class ahead of use, unless somebody queues for memory.
+    pub(crate) fn stock(&self, alloc: &mut Alloc<'_>, class: Option<usize>) {
+        // Runs are not worth taking ahead. Those who queue have looked for what is CACHED before or will find this
+        // lock taken.
+        let Some(class) = class.filter(|&class| class <= EMPTY && queue::is_empty(self.shared)) else { return };
+        let spare = alloc.reserve_ahead(self.me, class, Magazine::depth(class) / 2);
+        spare.for_each(|at| {
+            self.looks.magazine.put(class, at);
+        });
     }
 }
 

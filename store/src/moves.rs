@@ -45,7 +45,7 @@
 //!   named as long as a mover holds its object.
 
 use std::cell::Cell;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::alloc::{Alloc, Shortage};
 use crate::disk::{DiskError, Head, Record};
@@ -55,6 +55,7 @@ use crate::lock::{self, Guard, Lock};
 use crate::place::Place;
 use crate::slot::{self, Slot, SlotRef, State};
 use crate::sync::{AtomicU64, Ordering};
+use crate::sys::clock;
 use crate::waits::{self, On};
 use crate::{alloc, copy};
 
@@ -99,7 +100,7 @@ impl<'a> Mover<'a> {
 
     /// Takes the allocator's lock, unless somebody keeps it too long.
     pub(crate) fn alloc(&self) -> Result<Alloc<'a>, Stays> {
-        let soon = Instant::now() + PATIENCE;
+        let soon = clock::now() + PATIENCE;
         Alloc::lock_until(self.actor.shared, self.actor.me, soon).ok_or(Stays::Locked)
     }
 
@@ -361,7 +362,7 @@ pub(crate) fn await_mover(actor: Actor<'_>, at: SlotRef) -> bool {
         let waits = !is_gone() && is_moved() && !actor.is_viewed(at.index);
         (!waits).then(|| is_gone() || actor.look(at) || is_gone())
     };
-    waits::wait(actor.shared, On::Space, Instant::now().checked_add(MOVER_PATIENCE), settled).unwrap_or(false)
+    waits::wait(actor.shared, On::Space, clock::now().checked_add(MOVER_PATIENCE), settled).unwrap_or(false)
 }
 
 /// Names an object in the record of the move.

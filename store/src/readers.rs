@@ -41,7 +41,7 @@
 //! is read where it is.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::alloc;
 use crate::client::{self, ClientKey};
@@ -53,10 +53,11 @@ use crate::reap;
 use crate::shared::Shared;
 use crate::slot::{self, Slot, SlotRef, State};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::sys::clock;
 use crate::waits::{self, On};
 
 /// How many hold words a reader has.
-pub(crate) const WORDS: usize = 64 << 10;
+pub(crate) const WORDS: usize = if cfg!(loom) { 64 } else { 64 << 10 };
 const WAITS: usize = WORDS * 8;
 const LOOKS: usize = WAITS + (64 << 10);
 const ANY: usize = LOOKS + WORDS / 8;
@@ -75,10 +76,10 @@ const GONE: u32 = 1;
 const JOINING: u32 = 2;
 
 /// How often a reader looks again at an object that somebody is trying something with before it asks the server.
-const SPINS: usize = 200;
+const SPINS: usize = if cfg!(loom) { 0 } else { 200 };
 /// How long it waits after that: for a copy that is under way, or the server.
 const PATIENCE: Duration = Duration::from_millis(100);
-const NAP: Duration = Duration::from_micros(50);
+const NAP: Duration = if cfg!(loom) { PATIENCE } else { Duration::from_micros(50) };
 
 /// What makes this process's client of a store a reader.
 #[derive(Debug)]
@@ -97,8 +98,7 @@ impl Reader {
 /// Lists the places of the readers.
 #[inline]
 pub(crate) fn all(shared: &Shared) -> impl Iterator<Item = usize> + '_ {
-    // No model has readers.
-    let sets = if cfg!(loom) { 0 } else { shared.layout.clients.div_ceil(64) };
+    let sets = if has_readers() { shared.layout.clients.div_ceil(64) } else { 0 };
     (0..sets).flat_map(move |set| {
         let mut bits = shared.ctl.u64(H_READERS + 8 * set).load(Ordering::SeqCst);
         std::iter::from_fn(move || {
@@ -141,6 +141,15 @@ fn kind(shared: &Shared, index: usize) -> &AtomicU32 {
 
 fn bit(shared: &Shared, index: usize) -> (&AtomicU64, u64) {
     (shared.ctl.u64(H_READERS + index / 64 % 4 * 8), 1 << (index % 64))
+}
+
+/// Says whether a store may have readers: most models have none, and are spared looks at one more word.
+#[inline]
+fn has_readers() -> bool {
+    #[cfg(loom)]
+    return crate::sync::has_readers();
+    #[cfg(not(loom))]
+    true
 }
 
 /// Makes a reader of a joiner; by the server, which has cleared its area (ST-28).
@@ -220,12 +229,12 @@ impl Actor<'_> {
         }
         // Who is at it may be stopped; the server is not.
         self.ask(index);
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = clock::now() + PATIENCE;
         while !is_over() {
-            if Instant::now() >= deadline {
+            if clock::now() >= deadline {
                 return false;
             }
-            std::thread::sleep(NAP);
+            clock::nap(NAP);
         }
         true
     }

@@ -27,7 +27,7 @@
 //! - ST-20: reaping can be done again from its start and beside whatever living clients do.
 //! - ST-12: after step 6 nobody waits for something that the dead process had still to do.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::alloc::{self, Alloc};
 use crate::client::{self, ClientKey};
@@ -41,6 +41,7 @@ use crate::ring;
 use crate::shared::Shared;
 use crate::slot::{self, Slot, SlotRef, State};
 use crate::sync::{Ordering, fence};
+use crate::sys::clock;
 use crate::waits::{self, On};
 
 /// How long a reaper waits for another one before it leaves its work to it.
@@ -88,7 +89,7 @@ fn reap_begun(actor: &Actor<'_>) -> bool {
     let shared = actor.shared;
     let left = shared.ctl.u32(H_LEFT_REAP);
     loop {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = clock::now() + PATIENCE;
         let one_at_a_time = lock::acquire_until(shared, Lock::Reap, actor.me, deadline).or_else(|| {
             left.store(1, Ordering::SeqCst);
             // SYNC left: either this finds the lock free, or its owner sees what was left when it has unlocked.

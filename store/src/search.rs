@@ -15,12 +15,12 @@
 //!
 //! What it does not do: files instead of memory (fallback) are the caller's next try (inner.rs).
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::alloc::{Alloc, Shortage};
 use crate::disk::DiskError;
 use crate::evict::{Evictor, Step};
-use crate::inner::Inner;
+use crate::holds::Actor;
 use crate::layout::H_LEFT_FREE;
 use crate::magazine;
 use crate::outlet;
@@ -44,7 +44,7 @@ pub(crate) const LOCK_PATIENCE: Duration = Duration::from_millis(30);
 
 /// One creation that looks for memory.
 pub(crate) struct Search<'a> {
-    inner: &'a Inner,
+    actor: Actor<'a>,
     request: Request<'a>,
     /// How long it may take, once there is something to wait for.
     patience: Duration,
@@ -105,14 +105,14 @@ impl Obstacle {
 }
 
 impl<'a> Search<'a> {
-    pub(crate) fn new(inner: &'a Inner, wants: Wants, patience: Duration) -> Search<'a> {
+    pub(crate) fn new(actor: Actor<'a>, wants: Wants, patience: Duration) -> Search<'a> {
         Search {
-            inner,
-            request: Request::new(&inner.shared, inner.me, wants),
+            actor,
+            request: Request::new(actor.shared, actor.me, wants),
             patience,
             time: None,
             // With eviction, a look at all slots comes once in many creations only.
-            collect: !outlet::evicts(&inner.shared),
+            collect: !outlet::evicts(actor.shared),
             evicted: false,
             no_room_until: 0,
             missed: false,
@@ -139,7 +139,7 @@ impl<'a> Search<'a> {
             let slice_ends = now.saturating_add(SLICE.as_nanos() as u64);
             let until = self.alarm(last).min(slice_ends);
             let nap = Duration::from_nanos(until.saturating_sub(now));
-            let woken = waits::wait(&self.inner.shared, On::Space, Instant::now().checked_add(nap), || {
+            let woken = waits::wait(self.actor.shared, On::Space, clock::now().checked_add(nap), || {
                 match self.attempt(take) {
                     Ok(taken) => Some(Some(taken)),
                     Err(obstacle) => {
@@ -183,7 +183,7 @@ impl<'a> Search<'a> {
         let need = self.request.wants().bytes as u64;
         // What went is enough, but lies in pieces: others need not go for it, if those that stay can be moved.
         let mut compact_at = need;
-        let mut evictor = Evictor::new(self.inner.actor());
+        let mut evictor = Evictor::new(self.actor);
         while let Err(Obstacle::Short(shortage)) = outcome {
             match evictor.step(shortage) {
                 Some(Step::Freed(bytes)) if shortage == Shortage::Memory && bytes < need => continue,
@@ -211,15 +211,15 @@ impl<'a> Search<'a> {
     ///
     /// Whoever has made room wakes all who wait, this one too: without a pause it would never sleep.
     fn make_room(&mut self, spills: bool) -> bool {
-        let inner = self.inner;
+        let actor = self.actor;
         let begun = clock::monotonic_ns();
         let bytes = self.request.wants().bytes;
         if bytes == 0 || begun < self.no_room_until {
             self.missed = bytes != 0;
             return false;
         }
-        let spills = spills && outlet::spills(&inner.shared);
-        let room = room::make(inner.actor(), bytes, spills);
+        let spills = spills && outlet::spills(actor.shared);
+        let room = room::make(actor, bytes, spills);
         let ended = clock::monotonic_ns();
         let spent = ended.saturating_sub(begun);
         if spills {
@@ -261,18 +261,18 @@ impl<'a> Search<'a> {
 
     /// Takes the allocator's lock, waiting for it a little longer than this search may take.
     fn lock(&mut self) -> Option<Alloc<'a>> {
-        let inner = self.inner;
-        Alloc::try_lock(&inner.shared, inner.me).or_else(|| {
+        let actor = self.actor;
+        Alloc::try_lock(actor.shared, actor.me).or_else(|| {
             let left = Duration::from_nanos(self.time().deadline.saturating_sub(clock::monotonic_ns()));
-            let now = Instant::now();
+            let now = clock::now();
             let latest = now.checked_add(left.saturating_add(LOCK_PATIENCE)).unwrap_or(now);
-            Alloc::lock_until(&inner.shared, inner.me, latest)
+            Alloc::lock_until(actor.shared, actor.me, latest)
         })
     }
 
     /// Asks who comes first, and takes memory under the allocator's lock if that is this creation.
     fn take<R>(&mut self, take: &mut impl FnMut(&mut Alloc<'_>) -> Result<R, Shortage>) -> Result<R, Obstacle> {
-        let inner = self.inner;
+        let actor = self.actor;
         if let Some(barred) = self.request.barred() {
             return Err(Obstacle::Barred(barred));
         }
@@ -283,7 +283,7 @@ impl<'a> Search<'a> {
         }
         if std::mem::take(&mut self.evicted) {
             // What went is kept for creations of the same size.
-            let magazine = &inner.looks.magazine;
+            let magazine = &actor.looks.magazine;
             let kept = (0..magazine::KINDS).flat_map(|class| std::iter::from_fn(move || magazine.take(class)));
             kept.for_each(|at| {
                 alloc.release_cached(at);
@@ -294,7 +294,7 @@ impl<'a> Search<'a> {
             Err(shortage) => shortage,
         };
         self.time();
-        let is_left = inner.shared.ctl.u64(H_LEFT_FREE).load(Ordering::SeqCst) != 0;
+        let is_left = actor.shared.ctl.u64(H_LEFT_FREE).load(Ordering::SeqCst) != 0;
         let collect = std::mem::take(&mut self.collect) || is_left;
         // What clients keep for themselves is free memory.
         let again = if collect && alloc.collect() { take(&mut alloc) } else { Err(shortage) };
@@ -304,9 +304,9 @@ impl<'a> Search<'a> {
     /// Does once a second what the wakes of others should have made needless.
     fn look_harder(&mut self, last: Obstacle) {
         self.collect = true;
-        readers::settle_all(&self.inner.actor());
+        readers::settle_all(&self.actor);
         if let Obstacle::Barred(barred) = last {
-            queue::forget_if_dead(&self.inner.shared, barred.by);
+            queue::forget_if_dead(self.actor.shared, barred.by);
         }
     }
 }

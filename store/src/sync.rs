@@ -16,7 +16,8 @@
 //! die after the n-th of them ([`crash`]); under `--cfg loom` the same protocols run over modelled
 //! words (the `proof` module). In any other build the types are std's and cost nothing.
 //!
-//! What it does not do: it does not see bytes of the arena, nor what other processes store.
+//! What it does not do: it does not see bytes of the arena (a model does, `model/payload.rs`), nor what
+//! other processes store.
 
 #[cfg(feature = "crash-points")]
 pub mod crash;
@@ -29,7 +30,9 @@ pub(crate) use std::sync::atomic::Ordering;
 
 #[allow(unused_imports, reason = "what protocols may use")]
 #[cfg(loom)]
-pub(crate) use model::{AtomicU32, AtomicU64, Mutex, fence, futex, mortal, spin_loop, timeouts};
+pub(crate) use model::{
+    AtomicU32, AtomicU64, Mutex, clock, fence, futex, has_readers, hasty, mortal, payload, readers, spin_loop, timeouts,
+};
 #[allow(unused_imports, reason = "what protocols may use")]
 #[cfg(not(loom))]
 pub(crate) use {

@@ -6,6 +6,7 @@
 #[cfg_attr(loom, allow(dead_code, reason = "no model maps anything"))]
 pub(crate) mod aligned;
 pub(crate) mod cgroup;
+#[cfg(not(loom))]
 pub(crate) mod clock;
 pub(crate) mod fork;
 #[cfg(not(loom))]
@@ -17,4 +18,4 @@ pub(crate) mod seat;
 pub(crate) mod socket;
 
 #[cfg(loom)]
-pub(crate) use crate::sync::futex;
+pub(crate) use crate::sync::{clock, futex};

@@ -84,7 +84,8 @@ fn used(shared: &Shared) -> usize {
 #[inline]
 fn is_too_much(shared: &Shared) -> bool {
     let committed = (word(shared, A_COMMITTED).load(Ordering::Relaxed) as usize).saturating_mul(CHUNK);
-    committed > used(shared).saturating_add(floor(&shared.layout))
+    // The other word only if that is not enough: it is somebody else's most of the time.
+    committed.checked_sub(floor(&shared.layout)).is_some_and(|more| more > used(shared))
 }
 
 /// Hears that the caller may have given memory back and has unlocked the allocator; wakes the server if

@@ -26,7 +26,7 @@ use crate::layout::{H_ANY_SEAL, WAIT_WORDS};
 use crate::readers;
 use crate::shared::Shared;
 use crate::sync::{AtomicU32, Ordering, fence};
-use crate::sys::futex;
+use crate::sys::{clock, futex};
 
 const WAITING: u32 = 1;
 /// The longest sleep without a look at the object: the second line behind the reaper's wake.
@@ -81,7 +81,7 @@ pub(crate) fn wait<R>(
         }
         let left = match deadline {
             None => SLICE,
-            Some(deadline) => match deadline.checked_duration_since(Instant::now()) {
+            Some(deadline) => match deadline.checked_duration_since(clock::now()) {
                 None => return None,
                 Some(left) if left.is_zero() => return None,
                 Some(left) => left.min(SLICE),

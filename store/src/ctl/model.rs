@@ -2,19 +2,22 @@
 //!
 //! Loom wants every atomic to be made before the threads that use it, and each costs time in every
 //! execution. So a modelled segment makes a few words, all zero, and gives each place one of them
-//! when it is first touched.
+//! when it is first touched. Words that a lock guards cost less and are many ([`Ctl::guard`]).
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use crate::sync::{AtomicU32, AtomicU64};
+use crate::sync::{AtomicU32, AtomicU64, payload};
 use crate::sys::aligned::AlignedMap;
 
 /// How many places of 64 and of 32 bits one execution of a model may touch.
 const PLACES: (usize, usize) = (224, 40);
+
+/// How many guarded places of 64 and of 32 bits one execution may touch.
+const GUARDED: (usize, usize) = (256, 8);
 
 /// The words of a bucket or of a slot.
 #[derive(Debug, Clone, Copy)]
@@ -35,9 +38,21 @@ impl<'a, const N: usize> Block<'a, N> {
     }
 }
 
-/// A modelled control segment.
+/// A modelled control segment, as one process has it.
 pub(crate) struct Ctl {
     len: usize,
+    words: Arc<Words>,
+}
+
+struct Words {
+    large: Pool<AtomicU64>,
+    small: Pool<AtomicU32>,
+    guarded: OnceLock<Guarded>,
+}
+
+/// The words that a lock guards.
+struct Guarded {
+    is_guarded: Box<dyn Fn(usize) -> bool + Send + Sync>,
     large: Pool<AtomicU64>,
     small: Pool<AtomicU32>,
 }
@@ -73,7 +88,25 @@ impl Ctl {
     pub(crate) fn heap(len: usize) -> Ctl {
         let large = Pool::new(|| AtomicU64::new(0), PLACES.0);
         let small = Pool::new(|| AtomicU32::new(0), PLACES.1);
-        Ctl { len, large, small }
+        Ctl { len, words: Arc::new(Words { large, small, guarded: OnceLock::new() }) }
+    }
+
+    /// Maps the segment for another process.
+    pub(crate) fn again(&self) -> Ctl {
+        Ctl { len: self.len, words: Arc::clone(&self.words) }
+    }
+
+    /// Says at which offsets are words that only the owner of one lock touches.
+    pub(crate) fn guard(&self, is_guarded: impl Fn(usize) -> bool + Send + Sync + 'static) {
+        payload::guard();
+        let large = Pool::new(AtomicU64::guarded, GUARDED.0);
+        let small = Pool::new(AtomicU32::guarded, GUARDED.1);
+        let _ = self.words.guarded.set(Guarded { is_guarded: Box::new(is_guarded), large, small });
+    }
+
+    /// Returns the guarded words if the one at `offset` is one.
+    fn guarded(&self, offset: usize) -> Option<&Guarded> {
+        self.words.guarded.get().filter(|guarded| (guarded.is_guarded)(offset))
     }
 
     /// Does nothing: models have no caches.
@@ -92,13 +125,13 @@ impl Ctl {
     /// Returns the 64-bit word at byte `offset` (a multiple of 8).
     pub(crate) fn u64(&self, offset: usize) -> &AtomicU64 {
         assert!(offset.is_multiple_of(8) && offset + 8 <= self.len, "word at {offset} of {}", self.len);
-        self.large.word(offset)
+        self.guarded(offset).map_or(&self.words.large, |guarded| &guarded.large).word(offset)
     }
 
     /// Returns the 32-bit word at byte `offset` (a multiple of 4).
     pub(crate) fn u32(&self, offset: usize) -> &AtomicU32 {
         assert!(offset.is_multiple_of(4) && offset + 4 <= self.len, "word at {offset} of {}", self.len);
-        self.small.word(offset)
+        self.guarded(offset).map_or(&self.words.small, |guarded| &guarded.small).word(offset)
     }
 }
 

@@ -9,30 +9,81 @@
 //! - A 32-bit word carries the queue of those who sleep on it. Looking at the word and going to sleep
 //!   is one step, as it is in the kernel. So a lost wake-up is a deadlock, which loom reports.
 //! - Time stands still: a sleep with a timeout ends by a wake only, so that a slice cannot hide a lost
-//!   wake-up. A model of a death turns that round with [`timeouts`]: every such sleep is over at once.
+//!   wake-up. A model of a death turns that round with [`timeouts`]: every such sleep is over at once, and
+//!   the clock has moved on by its length (clock.rs).
+//! - A word may be *guarded*: changed and read only by the owner of a lock, as the allocator's are. Then it is
+//!   plain memory with which loom finds a data race (payload.rs), and no place to switch to another thread.
 //!
 //! A thread can be made [`mortal`]: it ends after a number of shared stores, as a process does that is
 //! killed there. What would run while it unwinds changes nothing.
+
+pub(crate) mod clock;
+pub(crate) mod payload;
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use loom::sync::{Condvar, atomic};
 use loom::thread::{self, ThreadId};
 
 use super::Ordering;
 
-pub(crate) use loom::hint::spin_loop;
 pub(crate) use loom::sync::Mutex;
 pub(crate) use loom::sync::atomic::fence;
 
 thread_local!(static TIMEOUTS: Cell<bool> = const { Cell::new(false) });
 
+thread_local!(static HASTY: Cell<bool> = const { Cell::new(false) });
+
+/// Says whether who tries a lock some times may give up before its owner makes another step: in most models that
+/// owner comes to its end first, unless it is the one that is switched away from.
+pub(crate) fn hasty(hasty: bool) {
+    HASTY.set(hasty);
+}
+
+/// Looks again, after others or at once.
+pub(crate) fn spin_loop() {
+    if !HASTY.get() {
+        loom::hint::spin_loop();
+    }
+}
+
 /// Says whether sleeps with a timeout end at once; all threads of a model run on the model's own.
 pub(crate) fn timeouts(end: bool) {
     TIMEOUTS.set(end);
+}
+
+thread_local!(static READERS: Cell<bool> = const { Cell::new(false) });
+
+/// Says whether the stores of a model have read-only clients.
+pub(crate) fn readers(any: bool) {
+    READERS.set(any);
+}
+
+/// Returns what [`readers`] was told.
+pub(crate) fn has_readers() -> bool {
+    READERS.get()
+}
+
+/// What a word is made of.
+#[derive(Debug)]
+enum Kept<A, P> {
+    Shared(A),
+    /// Only the owner of a lock touches it.
+    Guarded(P),
+}
+
+impl<A, P> Kept<A, P> {
+    /// The word as others see it change.
+    fn shared(&self) -> &A {
+        match self {
+            Kept::Shared(word) => word,
+            Kept::Guarded(..) => panic!("a guarded word is only loaded and stored"),
+        }
+    }
 }
 
 /// A thread that is killed after some stores.
@@ -90,7 +141,7 @@ fn ordered(order: Ordering) -> Ordering {
 }
 
 macro_rules! word {
-    ($name:ident, $inner:ty, $int:ty) => {
+    ($name:ident, $inner:ty, $plain:ty, $int:ty) => {
         #[allow(dead_code, reason = "the same set as outside of models")]
         impl $name {
             /// Reads and writes in one step.
@@ -98,20 +149,36 @@ macro_rules! word {
                 if is_killed() {
                     return 0;
                 }
-                let old = change(&self.word);
+                let old = change(self.word.shared());
                 stored();
                 old
             }
 
             pub(crate) fn load(&self, order: Ordering) -> $int {
-                if is_killed() { 0 } else { self.word.load(ordered(order)) }
+                if is_killed() {
+                    return 0;
+                }
+                match &self.word {
+                    Kept::Shared(word) => word.load(ordered(order)),
+                    Kept::Guarded(value) => {
+                        payload::guarded_read();
+                        value.load(Ordering::Relaxed)
+                    }
+                }
             }
 
             pub(crate) fn store(&self, value: $int, order: Ordering) {
-                if !is_killed() {
-                    self.word.store(value, ordered(order));
-                    stored();
+                if is_killed() {
+                    return;
                 }
+                match &self.word {
+                    Kept::Shared(word) => word.store(value, ordered(order)),
+                    Kept::Guarded(place) => {
+                        payload::guarded_written();
+                        place.store(value, Ordering::Relaxed);
+                    }
+                }
+                stored();
             }
 
             pub(crate) fn compare_exchange(
@@ -124,7 +191,7 @@ macro_rules! word {
                 if is_killed() {
                     return Ok(current);
                 }
-                let old = self.word.compare_exchange(current, new, ordered(success), failure)?;
+                let old = self.word.shared().compare_exchange(current, new, ordered(success), failure)?;
                 stored();
                 Ok(old)
             }
@@ -177,21 +244,32 @@ macro_rules! word {
 /// A modelled word of 64 bits.
 #[derive(Debug)]
 pub(crate) struct AtomicU64 {
-    word: atomic::AtomicU64,
+    word: Kept<atomic::AtomicU64, std::sync::atomic::AtomicU64>,
 }
 
 impl AtomicU64 {
     pub(crate) fn new(value: u64) -> AtomicU64 {
-        AtomicU64 { word: atomic::AtomicU64::new(value) }
+        AtomicU64 { word: Kept::Shared(atomic::AtomicU64::new(value)) }
+    }
+
+    /// Makes a word that is 0 and guarded by a lock.
+    pub(crate) fn guarded() -> AtomicU64 {
+        AtomicU64 { word: Kept::Guarded(0.into()) }
     }
 }
 
-word!(AtomicU64, atomic::AtomicU64, u64);
+word!(AtomicU64, atomic::AtomicU64, std::sync::atomic::AtomicU64, u64);
 
 /// A modelled word of 32 bits with those who sleep on it.
 #[derive(Debug)]
 pub(crate) struct AtomicU32 {
-    word: atomic::AtomicU32,
+    word: Kept<atomic::AtomicU32, std::sync::atomic::AtomicU32>,
+    bed: Option<Bed>,
+}
+
+/// Where those sleep who wait for a word.
+#[derive(Debug)]
+struct Bed {
     asleep: Mutex<Asleep>,
     woken: Condvar,
 }
@@ -206,27 +284,39 @@ struct Asleep {
 
 impl AtomicU32 {
     pub(crate) fn new(value: u32) -> AtomicU32 {
-        AtomicU32 { word: atomic::AtomicU32::new(value), asleep: Mutex::new(Asleep::default()), woken: Condvar::new() }
+        let bed = Bed { asleep: Mutex::new(Asleep::default()), woken: Condvar::new() };
+        AtomicU32 { word: Kept::Shared(atomic::AtomicU32::new(value)), bed: Some(bed) }
     }
 
-    fn sleep(&self, expected: u32, has_timeout: bool, bits: u32) -> bool {
+    /// Makes a word that is 0 and guarded by a lock.
+    pub(crate) fn guarded() -> AtomicU32 {
+        AtomicU32 { word: Kept::Guarded(0.into()), bed: None }
+    }
+
+    fn bed(&self) -> &Bed {
+        self.bed.as_ref().expect("nobody sleeps on a guarded word")
+    }
+
+    fn sleep(&self, expected: u32, timeout: Option<Duration>, bits: u32) -> bool {
         if is_killed() {
             return true;
         }
-        if has_timeout && TIMEOUTS.get() {
-            thread::yield_now();
+        if let Some(timeout) = timeout
+            && TIMEOUTS.get()
+        {
+            clock::nap(timeout);
             return false;
         }
-        let mut asleep = self.asleep.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut asleep = self.bed().asleep.lock().unwrap_or_else(PoisonError::into_inner);
         // A read-modify-write reads the newest value, as the kernel does under the lock of its queue.
-        if self.word.fetch_or(0, Ordering::AcqRel) != expected {
+        if self.word.shared().fetch_or(0, Ordering::AcqRel) != expected {
             return true;
         }
         let ticket = asleep.next;
         asleep.next += 1;
         asleep.queue.push((ticket, bits));
         while asleep.queue.iter().any(|&(waiting, _)| waiting == ticket) {
-            asleep = self.woken.wait(asleep).unwrap_or_else(PoisonError::into_inner);
+            asleep = self.bed().woken.wait(asleep).unwrap_or_else(PoisonError::into_inner);
         }
         true
     }
@@ -235,7 +325,7 @@ impl AtomicU32 {
         if is_killed() {
             return;
         }
-        let mut asleep = self.asleep.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut asleep = self.bed().asleep.lock().unwrap_or_else(PoisonError::into_inner);
         let mut left = count;
         let before = asleep.queue.len();
         asleep.queue.retain(|&(_, theirs)| {
@@ -244,12 +334,12 @@ impl AtomicU32 {
             !wake
         });
         if asleep.queue.len() < before {
-            self.woken.notify_all();
+            self.bed().woken.notify_all();
         }
     }
 }
 
-word!(AtomicU32, atomic::AtomicU32, u32);
+word!(AtomicU32, atomic::AtomicU32, std::sync::atomic::AtomicU32, u32);
 
 /// The calls of `sys/futex.rs`, without a kernel.
 pub(crate) mod futex {
@@ -259,7 +349,7 @@ pub(crate) mod futex {
 
     /// Sleeps until a wake with one of `bitset`, unless the word differs from `expected`.
     pub(crate) fn wait(word: &AtomicU32, expected: u32, timeout: Option<Duration>, bitset: u32) -> bool {
-        word.sleep(expected, timeout.is_some(), bitset)
+        word.sleep(expected, timeout, bitset)
     }
 
     /// Wakes at most `count` sleepers that have one of `bitset`, the longest asleep first.

@@ -1,6 +1,19 @@
 //! The clock that all processes of a machine share.
 
+use std::time::{Duration, Instant};
+
 use rustix::time::{ClockId, clock_gettime};
+
+/// Returns the time of this process's own waits.
+#[inline]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
+
+/// Sleeps for a while, whatever happens.
+pub(crate) fn nap(length: Duration) {
+    std::thread::sleep(length);
+}
 
 /// Returns nanoseconds of `CLOCK_MONOTONIC`, which is the same in every process.
 pub(crate) fn monotonic_ns() -> u64 {
