@@ -87,11 +87,11 @@ fn a_counted_object_released_on_its_way_goes() {
     });
 }
 
-/// A mover is killed at any store while another client reads the object and uses free memory.
-#[test]
-fn a_mover_killed_anywhere_leaves_the_object_whole() {
-    crashes_within(1, |stores| {
-        let (scene, at) = start(2, 3, 0);
+/// A mover is killed at any store while another client does something with the object and then makes one more in
+/// what is free; `left` is what is there afterwards of the first.
+fn a_mover_killed_anywhere(clients: u16, runs: usize, beside: fn(&Scene) -> bool, left: &'static [u8]) {
+    crashes_within(1, move |stores| {
+        let (scene, at) = start(clients, runs, 0);
         let dying = {
             let scene = Arc::clone(&scene);
             thread::spawn(move || {
@@ -100,37 +100,28 @@ fn a_mover_killed_anywhere_leaves_the_object_whole() {
                 lived
             })
         };
-        assert!(scene.visit(0, 1));
+        assert!(beside(&scene));
         let put = scene.put(0, 2, RUN, Duration::from_secs(1), 0).is_ok();
         let lived = dying.join().unwrap();
         timeouts(false);
         scene.reap(0, 1);
-        scene.assert_quiet(if put { &[1, 2] } else { &[1] });
+        let mut there = left.to_vec();
+        there.extend(put.then_some(2));
+        scene.assert_quiet(&there);
         lived
     });
 }
 
-/// A mover is killed at any store while another client deletes the object and makes one in the memory that comes free.
+/// It reads the object.
+#[test]
+fn a_mover_killed_anywhere_leaves_the_object_whole() {
+    a_mover_killed_anywhere(2, 3, |scene| scene.visit(0, 1), &[1]);
+}
+
+/// It deletes the object, and uses the memory that comes free.
 #[test]
 fn a_mover_killed_anywhere_leaves_no_memory_behind() {
-    crashes_within(1, |stores| {
-        let (scene, at) = start(2, 2, 0);
-        let dying = {
-            let scene = Arc::clone(&scene);
-            thread::spawn(move || {
-                let lived = mortal(stores, || drop(relocate(&scene, 1, at)));
-                die(&scene.shared, 1);
-                lived
-            })
-        };
-        assert!(scene.delete(0, 1));
-        let put = scene.put(0, 2, RUN, Duration::from_secs(1), 0).is_ok();
-        let lived = dying.join().unwrap();
-        timeouts(false);
-        scene.reap(0, 1);
-        scene.assert_quiet(if put { &[2] } else { &[] });
-        lived
-    });
+    a_mover_killed_anywhere(2, 2, |scene| scene.delete(0, 1), &[]);
 }
 
 /// A mover that cannot have the allocator in time leaves its record; the next one gives back what it names.
