@@ -453,7 +453,8 @@ impl Inner {
 
     /// Moves objects to disk until `bytes` of memory came free; returns how many did.
     pub(crate) fn spill(&self, bytes: u64) -> Result<u64> {
-        let Some(mover) = Mover::try_lock(self.actor()) else { return Ok(0) };
+        // Whoever spills ahead of need has the lock for as long as an object takes to the disk.
+        let Some(mover) = Mover::lock_patiently(self.actor()) else { return Ok(0) };
         match room::spill(&mover, self.actor(), bytes, 0) {
             (0, Some(error)) => Err(Error::spill(error)),
             (spilled, _) => Ok(spilled),

@@ -61,7 +61,7 @@ use crate::{alloc, copy};
 
 /// How long a mover waits for the allocator.
 const PATIENCE: Duration = Duration::from_millis(20);
-/// How long who deletes an object waits for its mover.
+/// How long who deletes an object waits for its mover, and who evicts for the lock of moves.
 const MOVER_PATIENCE: Duration = Duration::from_secs(if cfg!(loom) { 3600 } else { 1 });
 
 /// Whoever may move objects: one in the whole store.
@@ -95,6 +95,13 @@ impl<'a> Mover<'a> {
     /// Takes the lock of moves if that needs no waiting; repairs what a dead mover left.
     pub(crate) fn try_lock(actor: Actor<'a>) -> Option<Mover<'a>> {
         let mover = lock::try_acquire(actor.shared, Lock::Move, actor.me).map(|guard| Mover::with(actor, guard))?;
+        (mover.record().load(Ordering::Acquire) == 0).then_some(mover)
+    }
+
+    /// Takes the lock of moves, waiting for it, unless somebody keeps it too long; repairs what a dead mover left.
+    pub(crate) fn lock_patiently(actor: Actor<'a>) -> Option<Mover<'a>> {
+        let guard = lock::acquire_within(actor.shared, Lock::Move, actor.me, MOVER_PATIENCE)?;
+        let mover = Mover::with(actor, guard);
         (mover.record().load(Ordering::Acquire) == 0).then_some(mover)
     }
 
@@ -424,6 +431,29 @@ mod tests {
         mover.repair();
         store.check().unwrap();
         assert!(view.iter().all(|&b| b == 2));
+    }
+
+    #[test]
+    fn an_eviction_waits_for_whoever_moves_an_object() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::create(StoreOptions::new(1 << 20).spill_dir(dir.path())).unwrap();
+        let other = Store::attach(store.address()).unwrap();
+        store.put(ObjectId::random(), &[1; 100_000]).unwrap();
+        let shared = &store.inner().shared;
+        let word = shared.ctl.u32(lock::offset(shared, Lock::Move));
+        let mover = Mover::lock(other.inner().actor());
+        let owned = word.load(Ordering::Relaxed);
+        let freed = std::thread::scope(|scope| {
+            let eviction = scope.spawn(|| store.evict(u64::MAX));
+            while word.load(Ordering::Relaxed) == owned {
+                assert!(!eviction.is_finished(), "it did not wait for the mover");
+                std::thread::yield_now();
+            }
+            drop(mover);
+            eviction.join().unwrap().unwrap()
+        });
+        assert!(freed >= 100_000, "{freed}");
+        store.check().unwrap();
     }
 
     /// A thread that deletes an object which another client moves.

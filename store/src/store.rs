@@ -328,9 +328,10 @@ impl Store {
 
     /// Frees at least `bytes` of memory by evicting the least recently used objects, then by spilling; returns how many.
     ///
-    /// What is viewed stays, and what is held or contained in others is not evicted, so that it may be fewer. Objects
-    /// are evicted only if the store was made with
-    /// [`Eviction::LeastRecentlyUsed`](crate::Eviction::LeastRecentlyUsed) and spilled only if it has a `spill_dir`.
+    /// What is viewed stays, and what is held or contained in others is not evicted, so that it may be fewer. Whoever
+    /// moves an object at that moment is waited for, a second at most. Objects are evicted only if the store was made
+    /// with [`Eviction::LeastRecentlyUsed`](crate::Eviction::LeastRecentlyUsed) and spilled only if it has a
+    /// `spill_dir`.
     ///
     /// # Errors
     ///
