@@ -104,6 +104,11 @@ impl<'a> Lane<'a> {
     }
 
     fn step(&mut self) -> Step {
+        let further = self.guest.is_some() || self.reader.is_some();
+        if further && self.cast.plan.max_clients.is_some() && self.random.one_in(50) {
+            // Every worker finds a place and further clients hardly: one that is started again waits for it.
+            return self.leave();
+        }
         match self.random.below(1000) {
             0..240 => self.make_kept(),
             240..380 => self.read_kept(),

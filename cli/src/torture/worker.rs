@@ -14,7 +14,7 @@ use crate::torture::lane::Lane;
 use crate::torture::plan::Plan;
 
 /// How long a worker tries to attach: the node may just be starting again, or have to let others go first.
-const ATTACH: Duration = Duration::from_secs(10);
+const ATTACH: Duration = Duration::from_secs(20);
 
 /// Which worker of which round a process is.
 #[derive(Debug, Clone, Serialize, Deserialize)]

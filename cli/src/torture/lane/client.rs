@@ -13,11 +13,20 @@ use crate::torture::journal::Op;
 impl Lane<'_> {
     /// Attaches a further client, or drops the one there is; its views keep it until they go.
     pub(super) fn change_client(&mut self) -> Step {
-        if self.guest.take().is_some() {
-            return Ok(());
+        if self.guest.is_some() {
+            return self.part_with_clients();
         }
         self.guest = admitted(Store::attach(&self.cast.plan.address))?;
         self.count(Op::Attach);
+        Ok(())
+    }
+
+    /// Drops the further clients. Where places are scarce everything that would keep them goes, too.
+    fn part_with_clients(&mut self) -> Step {
+        if self.cast.plan.max_clients.is_some() {
+            return self.leave();
+        }
+        (self.guest, self.reader) = (None, None);
         Ok(())
     }
 
@@ -28,8 +37,7 @@ impl Lane<'_> {
             return Ok(());
         };
         if self.random.one_in(8) {
-            self.reader = None;
-            return Ok(());
+            return self.part_with_clients();
         }
         self.count(Op::Read);
         let shared = self.some_shared();
