@@ -12,14 +12,19 @@
 //!     check(), nothing lost, nothing left
 //! ```
 //!
-//! A first child is single-stepped to its end, for a list of all places to die. By default these are sampled
-//! (`MOBULA_STEPS` places an operation, default 12, fewer for long ones); with `MOBULA_STEPS=all` each of them is
-//! taken. On the way to a place the child runs from one system call to the next at full speed; with the feature
+//! A first child is single-stepped to its end, for a list of all places to die. `MOBULA_STEPS` says which are taken:
+//!
+//! - a number: so many of them an operation (default 12), fewer of long ones
+//! - `distinct`: each that leaves something else behind than the one before it (memory.rs)
+//! - `all`: each
+//!
+//! On the way to a place the child runs from one system call to the next at full speed; with the feature
 //! `crash-points` it makes one after each shared store, which makes the ways short. This binary has no test
 //! harness because the child must be single-threaded when it is traced.
 
 #![allow(unsafe_code, clippy::print_stdout, missing_docs)]
 
+mod memory;
 mod operations;
 mod silent;
 mod stopped;
@@ -34,6 +39,9 @@ use trace::{Place, Stepped};
 
 const OPERATION: &str = "MOBULA_STEPPED_OPERATION";
 const ADDRESS: &str = "MOBULA_STEPPED_ADDRESS";
+
+/// The value of `MOBULA_STEPS` for a place in each stretch of instructions that change nothing.
+const DISTINCT: &str = "distinct";
 
 /// How many steps an operation's points may take together, for each point that is asked for.
 const STEPS_A_POINT: usize = 16_000;
@@ -58,6 +66,7 @@ fn main() {
     }
     let filter: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     let points = std::env::var("MOBULA_STEPS").unwrap_or_else(|_| "12".to_owned());
+    assert!(points == "all" || points == DISTINCT || points.parse::<usize>().is_ok(), "MOBULA_STEPS={points}");
     let mut passed = 0;
     for operation in operations::all() {
         if filter.is_empty() || filter.iter().any(|f| operation.name.contains(f.as_str())) {
@@ -83,24 +92,23 @@ fn main() {
 
 /// Kills the child at sampled places of one operation; panics at the first broken promise.
 fn run(operation: &Operation, points: &str) -> (usize, usize) {
-    let places = {
+    let (total, places) = {
         let (store, dir) = store_for(operation);
         let mut child = Stepped::start(operation.name, &store);
-        let places = child.places();
+        let (total, places) = child.places(points != DISTINCT);
         child.kill();
         after(operation, &store, dir.path(), places.last().copied());
-        places
+        (total, places)
     };
-    let total = places.len();
     let stride = match points.parse::<usize>() {
         // Long operations are killed at fewer places: what a place costs is the way to it.
         Ok(points) => (total / points.min(STEPS_A_POINT * points / total.max(1)).max(3)).max(1),
         Err(_) => 1,
     };
     let mut killed = 0;
-    for start in (0..total).step_by(stride) {
+    for start in (0..places.len()).step_by(stride) {
         // Moves on within the stride, so that a loop in the code is not always met at the same place.
-        let place = places[(start + killed * 7 % stride).min(total - 1)];
+        let place = places[(start + killed * 7 % stride).min(places.len() - 1)];
         let (store, dir) = store_for(operation);
         let mut child = Stepped::start(operation.name, &store);
         child.go_to(place);

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use mobula_store::Store;
 
+use crate::memory::SharedMemory;
 use crate::{ADDRESS, OPERATION};
 
 /// A place in an operation: after so many system calls, and then so many instructions.
@@ -67,21 +68,32 @@ impl Stepped {
         self.step(place.steps);
     }
 
-    /// Lets the child run to its end and lists the places before each of its instructions.
-    pub(crate) fn places(&mut self) -> Vec<Place> {
+    /// Lets the child run to its end, counts its instructions and lists the places before them: all, or one for each
+    /// stretch in which nothing changes that others can see.
+    pub(crate) fn places(&mut self, all: bool) -> (usize, Vec<Place>) {
+        let mut memory = (!all).then(|| SharedMemory::of(self.pid()));
         let mut place = Place { calls: 0, steps: 0 };
-        let mut places = vec![place];
+        let (mut total, mut places) = (1, vec![place]);
         loop {
             let calls = self.is_at_call();
             if !self.step_once() {
-                return places;
+                return (total, places);
             }
             place = match calls {
                 true => Place { calls: place.calls + 1, steps: 0 },
                 false => Place { steps: place.steps + 1, ..place },
             };
-            places.push(place);
-            assert!(places.len() < 5_000_000, "the operation does not end");
+            total += 1;
+            assert!(total < 5_000_000, "the operation does not end");
+            let changed = memory.as_mut().is_none_or(|memory| {
+                if calls {
+                    memory.list();
+                }
+                memory.has_changed() || calls
+            });
+            if changed {
+                places.push(place);
+            }
         }
     }
 
