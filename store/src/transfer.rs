@@ -13,66 +13,50 @@
 
 use std::cell::RefCell;
 
+use scoped_tls::scoped_thread_local;
+
 use crate::error::Error;
 use crate::object::ObjectHold;
 use crate::store::Store;
 
+scoped_thread_local!(static ENCODING: RefCell<Vec<ObjectHold>>);
+scoped_thread_local!(static DECODING: Store);
+
 thread_local! {
-    static ENCODING: RefCell<Vec<Vec<ObjectHold>>> = const { RefCell::new(Vec::new()) };
-    static DECODING: RefCell<Vec<Store>> = const { RefCell::new(Vec::new()) };
     static REFUSAL: RefCell<Option<Error>> = const { RefCell::new(None) };
 }
 
 /// Runs an encoder and returns the holds that values noted meanwhile, in order.
 pub fn encode<R>(f: impl FnOnce() -> R) -> (R, Vec<ObjectHold>) {
-    struct Frame;
-    impl Drop for Frame {
-        fn drop(&mut self) {
-            ENCODING.with(|stack| stack.borrow_mut().pop());
-        }
-    }
-    ENCODING.with(|stack| stack.borrow_mut().push(Vec::new()));
-    let frame = Frame;
-    let result = f();
-    let holds = ENCODING.with(|stack| stack.borrow_mut().last_mut().map(std::mem::take).unwrap_or_default());
-    drop(frame);
-    (result, holds)
+    let holds = RefCell::default();
+    let result = ENCODING.set(&holds, f);
+    (result, holds.into_inner())
 }
 
 /// Runs a decoder that looks ids up in `store`.
 pub fn decode<R>(store: &Store, f: impl FnOnce() -> R) -> R {
-    struct Frame;
-    impl Drop for Frame {
-        fn drop(&mut self) {
-            DECODING.with(|stack| stack.borrow_mut().pop());
-        }
-    }
-    DECODING.with(|stack| stack.borrow_mut().push(store.clone()));
-    let _frame = Frame;
-    f()
+    DECODING.set(store, f)
 }
 
 /// Notes a hold of an object that the value being encoded refers to.
 ///
 /// Returns false, and drops the hold, if nobody is encoding: the caller then refuses to serialise.
 pub fn note(hold: ObjectHold) -> bool {
-    ENCODING.with(|stack| match stack.borrow_mut().last_mut() {
-        Some(holds) => {
-            holds.push(hold);
-            true
-        }
-        None => false,
-    })
+    let encoding = is_encoding();
+    if encoding {
+        ENCODING.with(|holds| holds.borrow_mut().push(hold));
+    }
+    encoding
 }
 
 /// Says whether this thread is inside [`encode`].
 pub fn is_encoding() -> bool {
-    ENCODING.with(|stack| !stack.borrow().is_empty())
+    ENCODING.is_set()
 }
 
 /// Returns the store that ids are looked up in, inside [`decode`].
 pub fn decoding() -> Option<Store> {
-    DECODING.with(|stack| stack.borrow().last().cloned())
+    DECODING.is_set().then(|| DECODING.with(Store::clone))
 }
 
 /// Leaves the error of a value that cannot be decoded, and makes the format's error of it.
