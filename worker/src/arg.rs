@@ -10,6 +10,7 @@
 //!
 //! - **WK-9** A call whose argument failed is never sent; it fails with the same error.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use crate::actor::ActorHandle;
 use crate::definition::Actor;
 use crate::error::Error;
 use crate::panics::CallError;
-use crate::refs::{Look, ObjectRef, RefInner};
+use crate::refs::{ObjectRef, Outcome, RefInner};
 use crate::value;
 
 const INLINE: u8 = 0;
@@ -115,6 +116,22 @@ impl std::fmt::Debug for Args {
     }
 }
 
+thread_local! {
+    /// The buffer of the last call that was made here, for the next one.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// What a buffer may have of room to be kept.
+const SPARE_LIMIT: usize = 4096;
+
+/// Keeps the buffer of arguments that were sent for the thread's next call.
+pub(crate) fn recycle(mut bytes: Vec<u8>) {
+    if bytes.capacity() <= SPARE_LIMIT {
+        bytes.clear();
+        let _ = SPARE.try_with(|spare| spare.set(bytes));
+    }
+}
+
 /// Whether a call can be sent.
 pub(crate) enum Readiness {
     Ready,
@@ -125,7 +142,7 @@ pub(crate) enum Readiness {
 impl Args {
     /// Makes an empty list.
     pub fn new() -> Self {
-        Args::default()
+        Args { bytes: SPARE.try_with(Cell::take).unwrap_or_default(), ..Args::default() }
     }
 
     /// Adds an argument. An error is kept and fails the call.
@@ -161,9 +178,9 @@ impl Args {
                 waiting = true;
                 continue;
             }
-            match inner.look() {
-                Look::Failed(error) => return Readiness::Failed(error),
-                Look::Stored(hold) => match value::sealed(&hold) {
+            match inner.outcome() {
+                Some(Outcome::Failed(error)) => return Readiness::Failed(error.clone()),
+                Some(Outcome::Stored(hold)) => match value::sealed(hold) {
                     Ok(view) => {
                         if let Some(error) = value::object_error(&view) {
                             return Readiness::Failed(error);
@@ -174,7 +191,7 @@ impl Args {
                     }
                     Err(error) => return Readiness::Failed(error),
                 },
-                Look::Pending | Look::Value(..) => {}
+                Some(Outcome::Value(..)) | None => {}
             }
         }
         if waiting { Readiness::Waiting } else { Readiness::Ready }
@@ -190,19 +207,19 @@ impl Args {
         for (position, inner) in std::mem::take(&mut self.gaps) {
             bytes.extend_from_slice(&self.bytes[from..position]);
             from = position;
-            match inner.look() {
-                Look::Value(value, holds) => {
+            match inner.outcome() {
+                Some(Outcome::Value(value, holds)) => {
                     bytes.push(INLINE);
-                    bytes.extend_from_slice(&value);
-                    self.holds.extend(holds);
+                    bytes.extend_from_slice(value);
+                    self.holds.extend_from_slice(holds);
                 }
-                Look::Stored(hold) => {
+                Some(Outcome::Stored(hold)) => {
                     bytes.push(STORED);
                     bytes.extend_from_slice(hold.id().as_bytes());
-                    self.holds.push(hold);
+                    self.holds.push((**hold).clone());
                 }
                 // Not reached after `readiness`; the callee refuses what is missing.
-                Look::Pending | Look::Failed(_) => {}
+                Some(Outcome::Failed(_)) | None => {}
             }
         }
         bytes.extend_from_slice(&self.bytes[from..]);

@@ -14,7 +14,7 @@ use mobula_scheduler::ids::ActorId;
 use mobula_store::{ObjectHold, ObjectId};
 
 use crate::actor::RawHandle;
-use crate::arg::{Args, Readiness};
+use crate::arg::{self, Args, Readiness};
 use crate::context;
 use crate::core::Core;
 use crate::definition::MethodDef;
@@ -73,10 +73,12 @@ impl<R: Returns> Call<R> {
 
     /// Makes the call and returns at once; whatever goes wrong comes out of `get`.
     pub fn remote(self) -> R::Refs {
-        let core = self.handle.core().clone();
         match self.check() {
             Ok(()) => self.submit(),
-            Err(error) => R::make(Birth::Failed(Some(&core), core.next_call(), &error)).0,
+            Err(error) => {
+                let core = self.handle.core();
+                R::make(Birth::Failed(Some(core), core.next_call(), &error)).0
+            }
         }
     }
 
@@ -108,32 +110,32 @@ impl<R: Returns> Call<R> {
 
     fn submit(self) -> R::Refs {
         let Call { handle, index, args, .. } = self;
-        let core = handle.core().clone();
-        let route = handle.route().clone();
+        let (core, route) = (handle.core(), handle.route());
         let call = core.next_call();
         let depth = context::depth();
-        let (refs, call_refs) = R::make(Birth::Pending(&core, call));
-        let callee = Callee::Actor(handle);
+        let (refs, call_refs) = R::make(Birth::Pending(core, call));
+        let callee = Callee::Actor(handle.clone());
         if args.refs().next().is_some() {
             core.pending().insert(call, PendingCall { refs: call_refs, callee, holds: Vec::new() });
-            route.send_later(&core, call, index, depth, args);
+            route.send_later(core, call, index, depth, args);
             return refs;
         }
         let (bytes, mut holds) = args.into_parts();
         let sent = with_writer(|writer| {
-            let spilled = write(writer, &core, call, route.id(), index, depth, (&bytes, &holds), None)?;
+            let spilled = write(writer, core, call, route.id(), index, depth, (&bytes, &holds), None)?;
             holds.extend(spilled);
             core.pending().insert(call, PendingCall { refs: call_refs, callee, holds });
-            Ok(route.send(&core, call, writer.bytes()))
+            Ok(route.send(core, call, writer.bytes()))
         });
+        arg::recycle(bytes);
         match sent {
             Ok(full) => {
                 if full {
-                    pump::turn(&core);
+                    pump::turn(core);
                 }
                 refs
             }
-            Err(error) => R::make(Birth::Failed(Some(&core), call, &error)).0,
+            Err(error) => R::make(Birth::Failed(Some(core), call, &error)).0,
         }
     }
 }

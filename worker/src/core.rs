@@ -13,7 +13,7 @@
 //! - **WK-19** Locks are taken in this order: mailbox, route, then any of stalled, peers, peer,
 //!   pending, ref; user code (encoding, decoding, dropping values) runs under none of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
@@ -32,7 +32,7 @@ use crate::outbox::Peer;
 use crate::payload::Received;
 use crate::pending::{Callee, PendingCall, PendingTable};
 use crate::pump::{self, Event, Pump};
-use crate::refs::{RefInner, Settled};
+use crate::refs::{Outcome, RefInner};
 use crate::registry::Registry;
 use crate::route::Route;
 use crate::{actor, sys};
@@ -254,8 +254,8 @@ impl Core {
         // What waits in vain holds refs and handles, which hold this core, and each other.
         let pending = self.pending.take_all();
         let ended = self.check_open().err().unwrap_or_else(not_initialized);
-        for inner in pending.iter().flat_map(|(_, call)| call.refs.as_slice()) {
-            drop(inner.settle(Settled::Failed(ended.clone())));
+        for inner in pending.iter().flat_map(|call| call.refs.as_slice()) {
+            drop(inner.settle(Outcome::Failed(ended.clone())));
         }
         let routes = std::mem::take(&mut *self.routes());
         let borrowed = std::mem::take(&mut *lock(&self.borrowed));
@@ -292,15 +292,15 @@ impl Core {
 
     // ---- frames and events, called by the leader of the pump
 
-    /// Takes one frame out of a ring.
-    pub(crate) fn dispatch(&self, from: ClientKey, frame: &[u8], work: &mut Work) {
+    /// Handles one frame of a ring; a call is added to `calls`.
+    pub(crate) fn dispatch(&self, from: ClientKey, frame: &[u8], work: &mut Work, calls: &mut VecDeque<CallJob>) {
         match frames::read(frame) {
             Some(Frame::Call(call)) => {
                 let args = match call.args {
                     Body::Inline(bytes, ids) => self.adopt(ids).map(|holds| Received::Inline(bytes.into(), holds)),
                     Body::Stored(id) => self.adopt_one(id).map(Received::Stored),
                 };
-                self.executor.call(CallJob {
+                calls.push_back(CallJob {
                     from,
                     call: call.call,
                     nonce: call.nonce,
@@ -319,15 +319,15 @@ impl Core {
                 for inner in pending.refs.as_slice() {
                     let settled = match values.next().flatten() {
                         Some(Body::Inline(bytes, ids)) => {
-                            self.adopt(ids).map(|holds| Settled::Value(bytes.into(), holds))
+                            self.adopt(ids).map(|holds| Outcome::value(bytes.into(), holds))
                         }
-                        Some(Body::Stored(id)) => self.adopt_one(id).map(Settled::Stored),
+                        Some(Body::Stored(id)) => self.adopt_one(id).map(Outcome::stored),
                         None => Err(damaged()),
                     };
                     if settled.is_err() {
                         self.failures.fetch_add(1, Ordering::SeqCst);
                     }
-                    work.add(inner.settle(settled.unwrap_or_else(Settled::Failed)));
+                    work.add(inner.settle(settled.unwrap_or_else(Outcome::Failed)));
                 }
             }
             Some(Frame::Failed { call, error }) => self.settle_failed(call, Error::from_bytes(error), work),
@@ -379,7 +379,7 @@ impl Core {
         }
         let id = death.actor;
         let error = Error::actor_died(death);
-        for (_, pending) in self.pending.take_actor(id) {
+        for pending in self.pending.take_actor(id) {
             self.settle(&pending, &error, work);
         }
     }
@@ -392,7 +392,7 @@ impl Core {
         for route in routes {
             self.bury(actor::death(&route, DeathCause::NodeDied), work);
         }
-        for (_, pending) in self.pending.take_all() {
+        for pending in self.pending.take_all() {
             let error = match &pending.callee {
                 Callee::Actor(handle) => Error::actor_died(actor::death(handle.route(), DeathCause::NodeDied)),
                 Callee::Task(name) => Error::lost_task(name, link::node_ended()),
@@ -406,7 +406,7 @@ impl Core {
 
     fn settle(&self, pending: &PendingCall, error: &Error, work: &mut Work) {
         for inner in pending.refs.as_slice() {
-            work.add(inner.settle(Settled::Failed(error.clone())));
+            work.add(inner.settle(Outcome::Failed(error.clone())));
         }
         self.failures.fetch_add(1, Ordering::SeqCst);
         self.pump.wake();

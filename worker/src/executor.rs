@@ -7,7 +7,8 @@
 //! ```
 //!
 //! The executor thread is the one that joined the node. While nothing is queued it waits like a
-//! user thread in `get`, so an idle worker takes its next call out of the ring itself.
+//! user thread in `get`, so an idle worker takes its next call out of the ring itself. It takes all
+//! calls that are queued at once, so that it meets the queue's lock once for many of them.
 //!
 //! - **WK-20** Calls wait until the constructor has run; then they run in the order of arrival.
 //! - **WK-21** An actor is made, called and dropped on the executor thread.
@@ -87,9 +88,17 @@ enum Job {
 }
 
 impl Executor {
-    /// Queues a call; the caller is the leader of the pump.
-    pub(crate) fn call(&self, job: CallJob) {
-        self.lock().calls.push_back(job);
+    /// Queues calls and leaves the list empty; the caller is the leader of the pump.
+    pub(crate) fn calls(&self, jobs: &mut VecDeque<CallJob>) {
+        if jobs.is_empty() {
+            return;
+        }
+        let mut queues = self.lock();
+        if queues.calls.is_empty() {
+            std::mem::swap(&mut queues.calls, jobs);
+        } else {
+            queues.calls.append(jobs);
+        }
     }
 
     /// Queues what the node wants and wakes the executor.
@@ -113,14 +122,18 @@ impl Executor {
         calls
     }
 
-    fn next(&self, has_actor: bool) -> Option<Job> {
+    /// Returns what comes next: of `batch`, or of the queues if that is empty; then it takes all calls.
+    fn next(&self, has_actor: bool, batch: &mut VecDeque<CallJob>) -> Option<Job> {
+        if let Some(call) = batch.pop_front() {
+            return Some(Job::Call(call));
+        }
         let mut queues = self.lock();
         let ending = matches!(queues.control.front(), Some(Control::End(_)));
-        if has_actor
-            && (ending || queues.control.is_empty())
-            && let Some(call) = queues.calls.pop_front()
-        {
-            return Some(Job::Call(call));
+        if has_actor && (ending || queues.control.is_empty()) {
+            std::mem::swap(&mut queues.calls, batch);
+            if let Some(call) = batch.pop_front() {
+                return Some(Job::Call(call));
+            }
         }
         queues.control.pop_front().map(Job::Control)
     }
@@ -144,13 +157,14 @@ pub(crate) fn run(core: &Arc<Core>) -> ! {
     let mut actor: Option<Running> = None;
     let mut writer = ReturnWriter::default();
     let mut last_caller: Option<Arc<Peer>> = None;
+    let mut batch = VecDeque::new();
     loop {
-        let mut job = core.executor().next(actor.is_some());
+        let mut job = core.executor().next(actor.is_some(), &mut batch);
         if job.is_none() {
             let has_actor = actor.is_some();
             let wait = Wait { deadline: None, ticking: false, before_sleep: &mut || {} };
             pump::wait_until(core, wait, || {
-                job = core.executor().next(has_actor);
+                job = core.executor().next(has_actor, &mut batch);
                 job.is_some()
             });
         }

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::executor::Lending;
 use crate::frames::{self, PUT_INDEX};
 use crate::pump::{self, Wait};
-use crate::refs::{Look, ObjectRef, RefInner};
+use crate::refs::{ObjectRef, Outcome, RefInner};
 use crate::value::{self, Bytes, INLINE_LIMIT, TAG_VALUE};
 
 /// How long a thread sleeps in the store before it looks whether its runtime still runs.
@@ -43,11 +43,11 @@ pub fn put<T: Serialize>(value: &T) -> Result<ObjectRef<T>> {
     let holds = value::encode_into(value, &mut bytes)?;
     let id = frames::object_id(core.nonce(), core.next_call(), PUT_INDEX);
     let inner = if bytes.len() <= INLINE_LIMIT {
-        RefInner::value(&core, id, Bytes::from(&bytes[..]), holds)
+        RefInner::settled(Some(&core), id, Outcome::value(Bytes::from(&bytes[..]), holds))
     } else {
         let hold = value::store_bytes(core.store(), id, &bytes, &holds, TAG_VALUE, None)
             .map_err(|error| Error::from_store(&error, "put"))?;
-        RefInner::stored(&core, hold)
+        RefInner::settled(Some(&core), id, Outcome::stored(hold))
     };
     Ok(ObjectRef::new(inner))
 }
@@ -248,13 +248,13 @@ fn get_all_until<T: DeserializeOwned>(objects: &[ObjectRef<T>], deadline: Option
 
 /// Returns the error that a settled ref stands for, if it does.
 fn failure(inner: &RefInner) -> Option<Error> {
-    match inner.look() {
-        Look::Failed(error) => Some(error),
-        Look::Stored(hold) => match value::sealed(&hold) {
+    match inner.outcome()? {
+        Outcome::Failed(error) => Some(error.clone()),
+        Outcome::Stored(hold) => match value::sealed(hold) {
             Ok(view) => value::object_error(&view),
             Err(error) => Some(lost(inner, error)),
         },
-        Look::Pending | Look::Value(..) => None,
+        Outcome::Value(..) => None,
     }
 }
 
@@ -272,16 +272,16 @@ fn get_until<T: DeserializeOwned>(inner: &Arc<RefInner>, deadline: Option<Instan
 
 /// Decodes a ref's value; a borrowed one is waited for in the store.
 fn take<T: DeserializeOwned>(core: &Core, inner: &RefInner, deadline: Option<Instant>) -> Result<T> {
-    match inner.look() {
-        Look::Value(bytes, _holds) => value::decode(core.store(), &bytes),
-        Look::Failed(error) => Err(error),
-        Look::Stored(hold) => {
+    match inner.outcome() {
+        Some(Outcome::Value(bytes, _)) => value::decode(core.store(), bytes),
+        Some(Outcome::Failed(error)) => Err(error.clone()),
+        Some(Outcome::Stored(hold)) => {
             let mut lending = Lending::none();
-            let view = await_object(core, inner, &hold, deadline, &mut lending)?;
+            let view = await_object(core, inner, hold, deadline, &mut lending)?;
             drop(lending);
             value::decode_object(core.store(), &view)
         }
-        Look::Pending => {
+        None => {
             core.check_open()?;
             Err(timed_out(inner))
         }

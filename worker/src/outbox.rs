@@ -10,6 +10,7 @@
 //!   if only an error.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mobula_store::{ClientKey, ObjectHold, RingError, RingSender, SendError, Store};
@@ -56,6 +57,19 @@ impl Peer {
     #[inline]
     pub(crate) fn call(&self, frame: &[u8]) -> Result<(), SendError> {
         self.lock().try_send(frame, false)
+    }
+
+    /// Sends a call if `open` is true under the lock of this process's ring; `None` if it is not.
+    #[inline]
+    pub(crate) fn call_if(&self, open: &AtomicBool, frame: &[u8]) -> Option<Result<(), SendError>> {
+        let mut state = self.lock();
+        open.load(Ordering::Relaxed).then(|| state.try_send(frame, false))
+    }
+
+    /// Sets `open` to false: once this returns, no [`Peer::call_if`] sends before it is true again.
+    pub(crate) fn close(&self, open: &AtomicBool) {
+        let _guard = self.lock();
+        open.store(false, Ordering::Relaxed);
     }
 
     /// Sends an answer, or keeps it until there is room; false if it was kept.

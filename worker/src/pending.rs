@@ -1,11 +1,20 @@
 //! Calls that were made and are not answered yet.
 //!
+//! ```text
+//!            first                            first + window.len()
+//!   others     |  [ call | - | call | call | - | ... ]  <- new calls
+//!   (map)  <---'  the window: one place for each number
+//! ```
+//!
+//! Numbers are drawn in sequence and most answers come soon and in order, so the table is a window of
+//! places that is entered at its end and left at its beginning. Calls that stay behind while others
+//! come and go move to a map: the window never has more than a few places for each of its calls.
+//!
 //! - **WK-8** A call is in the table from before its first byte leaves the process until its refs
 //!   are settled; it keeps its refs, the holds of its arguments and, through a strong handle, its
 //!   actor.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mobula_scheduler::ids::ActorId;
@@ -48,27 +57,105 @@ pub(crate) struct PendingCall {
     pub(crate) holds: Vec<ObjectHold>,
 }
 
-/// Call numbers are drawn in sequence: spreading their bits is enough.
+/// How many places the window may have without a look at how many of them are taken.
+const ROOMY: usize = 1024;
+
+/// How many places the window has at most for each call in it, beyond [`ROOMY`].
+const SPARSE: usize = 4;
+
+/// A window of more places gives its memory back when it is empty.
+const LARGE: usize = 1 << 16;
+
+/// The calls by their numbers.
 #[derive(Default)]
-pub(crate) struct CallHasher(u64);
+struct Table {
+    /// The number of the window's first place.
+    first: u64,
+    window: VecDeque<Option<PendingCall>>,
+    /// How many places of the window are taken.
+    taken: usize,
+    /// Calls with numbers before the window.
+    others: HashMap<u64, PendingCall>,
+}
 
-impl Hasher for CallHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u64(u64::from(*byte));
+impl Table {
+    fn insert(&mut self, call: u64, pending: PendingCall) {
+        let end = self.first + self.window.len() as u64;
+        if call >= end + ROOMY as u64 {
+            // Many numbers were drawn for other things: the window begins anew.
+            while !self.window.is_empty() {
+                self.move_on();
+            }
+        }
+        if self.window.is_empty() {
+            self.first = call;
+        }
+        let Some(place) = self.place(call) else {
+            self.others.insert(call, pending);
+            return;
+        };
+        if place >= self.window.len() {
+            self.window.resize_with(place + 1, || None);
+        }
+        self.window[place] = Some(pending);
+        self.taken += 1;
+        while self.window.len() > ROOMY && self.window.len() / SPARSE > self.taken {
+            self.move_on();
         }
     }
 
-    fn write_u64(&mut self, call: u64) {
-        self.0 = (self.0 ^ call).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(26);
+    fn remove(&mut self, call: u64) -> Option<PendingCall> {
+        let found = match self.place(call) {
+            Some(place) => self.window.get_mut(place)?.take(),
+            None => return self.others.remove(&call),
+        };
+        self.taken -= usize::from(found.is_some());
+        while let Some(None) = self.window.front() {
+            self.window.pop_front();
+            self.first += 1;
+        }
+        if self.window.is_empty() && self.window.capacity() > LARGE {
+            self.window = VecDeque::new();
+        }
+        found
+    }
+
+    fn get_mut(&mut self, call: u64) -> Option<&mut PendingCall> {
+        match self.place(call) {
+            Some(place) => self.window.get_mut(place)?.as_mut(),
+            None => self.others.get_mut(&call),
+        }
+    }
+
+    /// Returns the call's place in the window, or behind it; `None` if it comes before the window.
+    fn place(&self, call: u64) -> Option<usize> {
+        usize::try_from(call.checked_sub(self.first)?).ok()
+    }
+
+    /// Makes the window begin one place later.
+    fn move_on(&mut self) {
+        if let Some(Some(pending)) = self.window.pop_front() {
+            self.others.insert(self.first, pending);
+            self.taken -= 1;
+        }
+        self.first += 1;
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &PendingCall> {
+        self.others.values().chain(self.window.iter().flatten())
+    }
+
+    /// Takes out what `test` is true of, oldest first.
+    fn extract(&mut self, test: impl Fn(&PendingCall) -> bool) -> Vec<PendingCall> {
+        let mut old: Vec<_> = self.others.extract_if(|_, pending| test(pending)).collect();
+        old.sort_unstable_by_key(|(call, _)| *call);
+        let mut taken: Vec<_> = old.into_iter().map(|(_, pending)| pending).collect();
+        let before = taken.len();
+        taken.extend(self.window.iter_mut().filter_map(|place| place.take_if(|pending| test(pending))));
+        self.taken -= taken.len() - before;
+        taken
     }
 }
-
-type Table = HashMap<u64, PendingCall, BuildHasherDefault<CallHasher>>;
 
 /// The table of unanswered calls of this process.
 #[derive(Default)]
@@ -82,7 +169,7 @@ impl PendingTable {
     }
 
     pub(crate) fn remove(&self, call: u64) -> Option<PendingCall> {
-        self.lock().remove(&call)
+        self.lock().remove(call)
     }
 
     /// Adds holds that the call needs until it is answered; drops them if it is already.
@@ -90,33 +177,88 @@ impl PendingTable {
         if holds.is_empty() {
             return;
         }
-        if let Some(pending) = self.lock().get_mut(&call) {
+        if let Some(pending) = self.lock().get_mut(call) {
             pending.holds.extend(holds);
         }
     }
 
     /// Takes out every call to one actor, oldest first.
-    pub(crate) fn take_actor(&self, id: ActorId) -> Vec<(u64, PendingCall)> {
-        self.take_where(|pending| pending.callee.is_actor(id))
+    pub(crate) fn take_actor(&self, id: ActorId) -> Vec<PendingCall> {
+        self.lock().extract(|pending| pending.callee.is_actor(id))
     }
 
     /// Takes out everything, oldest first.
-    pub(crate) fn take_all(&self) -> Vec<(u64, PendingCall)> {
-        self.take_where(|_| true)
+    pub(crate) fn take_all(&self) -> Vec<PendingCall> {
+        self.lock().extract(|_| true)
     }
 
     /// True if somebody outside of this process waits for the answer of a call made here.
     pub(crate) fn has_promises(&self) -> bool {
-        self.lock().values().flat_map(|pending| pending.refs.as_slice()).any(|inner| inner.is_promised())
-    }
-
-    fn take_where(&self, test: impl Fn(&PendingCall) -> bool) -> Vec<(u64, PendingCall)> {
-        let mut taken: Vec<_> = self.lock().extract_if(|_, pending| test(pending)).collect();
-        taken.sort_unstable_by_key(|(call, _)| *call);
-        taken
+        self.lock().iter().flat_map(|pending| pending.refs.as_slice()).any(|inner| inner.is_promised())
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(marker: usize) -> PendingCall {
+        // The number of refs tells the calls apart.
+        PendingCall { refs: CallRefs::Many(Vec::with_capacity(marker)), callee: Callee::Task("t"), holds: Vec::new() }
+    }
+
+    fn marker(call: &PendingCall) -> usize {
+        match &call.refs {
+            CallRefs::Many(refs) => refs.capacity(),
+            CallRefs::One(_) => 0,
+        }
+    }
+
+    fn take(table: &mut Table, number: u64) -> Option<usize> {
+        table.remove(number).map(|found| marker(&found))
+    }
+
+    #[test]
+    fn calls_are_found_whatever_the_order() {
+        let mut table = Table::default();
+        let mut model = HashMap::new();
+        let mut random = 7_u64;
+        for step in 0..200_000_u64 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            // Sometimes long runs of numbers are drawn for other things, and some calls stay for ever.
+            let number = step + (step / 50_000) * 100_000 + if random >> 60 == 0 { random >> 40 & 0x7f } else { 0 };
+            if random >> 33 & 1 == 0 && !model.contains_key(&number) {
+                table.insert(number, call(step as usize % 97 + 1));
+                model.insert(number, step as usize % 97 + 1);
+            } else {
+                let oldest = number.saturating_sub(random >> 50 & 0xfff);
+                assert_eq!(take(&mut table, oldest), model.remove(&oldest));
+            }
+            assert_eq!(table.taken + table.others.len(), model.len());
+        }
+        assert!(table.window.len() <= ROOMY.max(SPARSE * (table.taken + 1)));
+        let left = table.extract(|_| true);
+        let mut expected: Vec<_> = model.into_iter().collect();
+        expected.sort_unstable();
+        let expected: Vec<_> = expected.into_iter().map(|(_, marker)| marker).collect();
+        assert_eq!(left.iter().map(marker).collect::<Vec<_>>(), expected, "oldest first");
+        assert_eq!(table.taken + table.others.len(), 0);
+    }
+
+    #[test]
+    fn a_call_that_stays_keeps_the_window_short() {
+        let mut table = Table::default();
+        table.insert(1, call(1));
+        for number in 2..1_000_000 {
+            table.insert(number, call(2));
+            assert_eq!(take(&mut table, number), Some(2));
+        }
+        assert!(table.window.capacity() <= 2 * ROOMY, "{}", table.window.capacity());
+        assert_eq!(take(&mut table, 1), Some(1));
+        assert_eq!(take(&mut table, 1), None);
     }
 }

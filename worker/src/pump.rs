@@ -30,6 +30,7 @@
 //! - **WK-12** Every thread that leads or waits reads `progress` before it looks at its condition,
 //!   and whoever changes a condition moves `progress` afterwards; nobody sleeps past a change.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
@@ -40,6 +41,7 @@ use mobula_store::{Bell, ClientKey, Mailbox, Role};
 
 use crate::core::Core;
 use crate::deferred::Work;
+use crate::executor::CallJob;
 
 /// How many frames one ring may give before the next one's turn.
 const BUDGET: usize = 64;
@@ -60,10 +62,17 @@ pub(crate) enum Event {
     NodeGone,
 }
 
+/// What only the leader touches.
+struct Inbox {
+    mailbox: Mailbox,
+    /// Calls on their way to the executor.
+    calls: VecDeque<CallJob>,
+}
+
 /// The parts of the pump that threads share.
 pub(crate) struct Pump {
     bell: Bell,
-    mailbox: Mutex<Mailbox>,
+    inbox: Mutex<Inbox>,
     wanted: AtomicBool,
     /// The service thread ticks: a leader need not give the bell back.
     ticking: AtomicBool,
@@ -173,7 +182,7 @@ impl Pump {
     pub(crate) fn new(bell: Bell, mailbox: Mailbox) -> Self {
         Pump {
             bell,
-            mailbox: Mutex::new(mailbox),
+            inbox: Mutex::new(Inbox { mailbox, calls: VecDeque::new() }),
             wanted: AtomicBool::new(false),
             ticking: AtomicBool::new(false),
             leads: AtomicU32::new(0),
@@ -214,8 +223,8 @@ impl Pump {
         std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn try_lock(&self) -> Option<MutexGuard<'_, Mailbox>> {
-        match self.mailbox.try_lock() {
+    fn try_lock(&self) -> Option<MutexGuard<'_, Inbox>> {
+        match self.inbox.try_lock() {
             Ok(guard) => Some(guard),
             Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
             Err(TryLockError::WouldBlock) => None,
@@ -226,23 +235,23 @@ impl Pump {
 /// The right to drain; dropping it puts the service thread in charge again.
 struct Lead<'a> {
     core: &'a Core,
-    mailbox: Option<MutexGuard<'a, Mailbox>>,
+    inbox: Option<MutexGuard<'a, Inbox>>,
     /// The leader is the service thread.
     serving: bool,
 }
 
 impl<'a> Lead<'a> {
     fn take(core: &'a Core, serving: bool) -> Option<Self> {
-        let mailbox = core.pump().try_lock()?;
+        let inbox = core.pump().try_lock()?;
         core.pump().bell.poll_begin();
-        Some(Lead { core, mailbox: Some(mailbox), serving })
+        Some(Lead { core, inbox: Some(inbox), serving })
     }
 
     /// Takes everything out of the rings and handles it, then what the node reported.
     fn drain(&mut self) {
         let core = self.core;
         let pump = core.pump();
-        let Some(mailbox) = &mut self.mailbox else {
+        let Some(Inbox { mailbox, calls }) = self.inbox.as_deref_mut() else {
             return;
         };
         core.collect_acks();
@@ -251,7 +260,8 @@ impl<'a> Lead<'a> {
             let mut work = Work::default();
             let mut taken = 0;
             loop {
-                let count = mailbox.poll(BUDGET, &mut |from, frame| core.dispatch(from, frame, &mut work));
+                let count = mailbox.poll(BUDGET, &mut |from, frame| core.dispatch(from, frame, &mut work, calls));
+                core.executor().calls(calls);
                 if count == 0 {
                     break;
                 }
@@ -270,7 +280,7 @@ impl<'a> Lead<'a> {
     }
 
     fn has_work(&self) -> bool {
-        self.mailbox.as_ref().is_some_and(|mailbox| mailbox.has_work())
+        self.inbox.as_ref().is_some_and(|inbox| inbox.mailbox.has_work())
             || self.core.pump().has_events.load(Ordering::SeqCst)
             || self.core.has_acks()
     }
@@ -286,7 +296,7 @@ impl Drop for Lead<'_> {
         if !hot {
             pump.bell.poll_end(&|| self.has_work());
         }
-        self.mailbox = None;
+        self.inbox = None;
         // PUMP-WANTED: unlock, fence, look; the service thread stores, fences, tries the lock.
         fence(Ordering::SeqCst);
         let wanted = pump.wanted.load(Ordering::SeqCst) && pump.wanted.swap(false, Ordering::SeqCst);
@@ -373,7 +383,7 @@ pub(crate) fn serve(core: &Core) {
             core.is_closed()
                 || pump.has_events.load(Ordering::SeqCst)
                 || core.has_acks()
-                || pump.try_lock().is_some_and(|mailbox| mailbox.has_work())
+                || pump.try_lock().is_some_and(|inbox| inbox.mailbox.has_work())
         };
         let called = pump.bell.park(Role::Service, &has_work, timeout);
         let led = pump.leads.load(Ordering::Relaxed).wrapping_sub(leads);

@@ -1,21 +1,24 @@
 //! Refs: what a caller has of a value that is made elsewhere, or later, or lies in the store.
 //!
 //! ```text
-//!            Done: small            ref leaves the process
-//!   Pending ------------> Value ---------------------------> Stored
-//!      |  \                                                     ^
-//!      |   \ Done: large, or escaped before Done ---------------/
-//!      |    \ Done: error, or the callee is gone
-//!      |     \-----------> Failed
-//!   Borrowed: read from a message; its value arrives in the store
+//!   stage:   OPEN ---------------------------> SETTLED     outcome: value, object or error
+//!              |                                 ^
+//!              | somebody is to be told: await_by, share
+//!              v                                 |
+//!           WATCHED -----------------------------+  tell: the promise is kept, dependents go on
+//!
+//!   BORROWED (read from a message; its value arrives in the store) ---> ARRIVED
 //! ```
 //!
 //! A pending ref that leaves its process becomes a promise in the store under the ref's id; when
 //! the answer arrives, this process keeps the promise. If this process dies first, the store breaks
-//! it and every borrower gets `is_object_lost`.
+//! it and every borrower gets `is_object_lost`. Most refs never leave and nobody waits for them but
+//! `get`: settling one meets no lock, and neither does reading it.
 //!
-//! - **WK-5** A ref leaves `Pending` once; `ready` is set after the state, Release, and read
-//!   Acquire (REF-READY), so who sees it sees the state.
+//! - **WK-5** A ref is settled once: `outcome` is set once, and `stage` says so afterwards, Release,
+//!   read Acquire (REF-READY), so who sees it sees the outcome. Whoever is to be told makes the stage
+//!   WATCHED under the lock of `rare` before; settling swaps the stage, so it either sees that, and
+//!   looks into `rare`, or the other finds the stage SETTLED.
 //! - **WK-6** A ref's id is in the store only if the ref has left the process or its value is large;
 //!   then this process holds the object as long as the ref lives.
 //! - **WK-7** Nothing here blocks or panics when a ref is dropped.
@@ -23,8 +26,8 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use mobula_store::{HoldState, ObjectHold, ObjectId, Promise, transfer};
@@ -49,71 +52,72 @@ pub struct ObjectRef<T> {
     value: PhantomData<fn() -> T>,
 }
 
+/// Nobody but who has the ref wants to hear of its value.
+const OPEN: u8 = 0;
+/// Somebody is to be told of its value: see [`Rare`].
+const WATCHED: u8 = 1;
+/// Read from a message; the object may still be promised.
+const BORROWED: u8 = 2;
+/// The same, and the object is there, or is known to be lost.
+const ARRIVED: u8 = 3;
+const SETTLED: u8 = 4;
+
 /// What all clones of a ref share.
 pub(crate) struct RefInner {
     /// The process's runtime; `None` for a ref that failed because there is none.
     core: Option<Arc<Core>>,
     id: ObjectId,
-    /// Set for a ref that was read from a message.
-    borrowed: Option<ObjectHold>,
-    ready: AtomicBool,
-    state: Mutex<State>,
+    /// What the ref has become. A borrowed one is `Stored` from the beginning.
+    outcome: OnceLock<Outcome>,
+    stage: AtomicU8,
+    rare: Mutex<Option<Box<Rare>>>,
 }
 
-enum State {
-    Pending { promise: Option<(Promise, ObjectHold)>, dependents: Vec<Dependent> },
-    Value { bytes: Bytes, holds: Vec<ObjectHold> },
-    Stored(ObjectHold),
-    Failed { error: Error, shared: Option<ObjectHold> },
-    Borrowed(ObjectHold),
-}
-
-/// How a pending ref ends.
-pub(crate) enum Settled {
-    Value(Bytes, Vec<ObjectHold>),
-    Stored(ObjectHold),
+/// What a ref has become.
+pub(crate) enum Outcome {
+    /// A small value, and the holds of what its bytes refer to.
+    Value(Bytes, Box<[ObjectHold]>),
+    Stored(Box<ObjectHold>),
     Failed(Error),
 }
 
-/// What a ref is at this moment.
-pub(crate) enum Look {
-    Pending,
-    Value(Bytes, Vec<ObjectHold>),
-    /// The object may still be promised if the ref is borrowed.
-    Stored(ObjectHold),
-    Failed(Error),
+impl Outcome {
+    pub(crate) fn value(bytes: Bytes, holds: Vec<ObjectHold>) -> Self {
+        Outcome::Value(bytes, holds.into_boxed_slice())
+    }
+
+    pub(crate) fn stored(hold: ObjectHold) -> Self {
+        Outcome::Stored(Box::new(hold))
+    }
+}
+
+/// What few refs have.
+#[derive(Default)]
+struct Rare {
+    /// Other processes wait for the value under the ref's id.
+    promise: Option<(Promise, ObjectHold)>,
+    dependents: Vec<Dependent>,
+    /// The object under the ref's id that was made for other processes.
+    shared: Option<ObjectHold>,
 }
 
 impl RefInner {
     pub(crate) fn pending(core: &Arc<Core>, id: ObjectId) -> Arc<Self> {
-        RefInner::make(Some(core.clone()), id, State::Pending { promise: None, dependents: Vec::new() })
+        RefInner::make(Some(core.clone()), id, OnceLock::new(), OPEN)
     }
 
-    pub(crate) fn value(core: &Arc<Core>, id: ObjectId, bytes: Bytes, holds: Vec<ObjectHold>) -> Arc<Self> {
-        RefInner::make(Some(core.clone()), id, State::Value { bytes, holds })
-    }
-
-    pub(crate) fn stored(core: &Arc<Core>, hold: ObjectHold) -> Arc<Self> {
-        RefInner::make(Some(core.clone()), hold.id(), State::Stored(hold))
-    }
-
-    pub(crate) fn failed(core: Option<&Arc<Core>>, id: ObjectId, error: Error) -> Arc<Self> {
-        RefInner::make(core.cloned(), id, State::Failed { error, shared: None })
+    /// Makes a ref that is settled from the beginning; without a core only a failed one.
+    pub(crate) fn settled(core: Option<&Arc<Core>>, id: ObjectId, outcome: Outcome) -> Arc<Self> {
+        RefInner::make(core.cloned(), id, OnceLock::from(outcome), SETTLED)
     }
 
     fn borrowed(core: &Arc<Core>, hold: ObjectHold) -> Arc<Self> {
-        Arc::new(RefInner {
-            core: Some(core.clone()),
-            id: hold.id(),
-            borrowed: Some(hold.clone()),
-            ready: AtomicBool::new(false),
-            state: Mutex::new(State::Borrowed(hold)),
-        })
+        let id = hold.id();
+        RefInner::make(Some(core.clone()), id, OnceLock::from(Outcome::stored(hold)), BORROWED)
     }
 
-    fn make(core: Option<Arc<Core>>, id: ObjectId, state: State) -> Arc<Self> {
-        let ready = !matches!(state, State::Pending { .. });
-        Arc::new(RefInner { core, id, borrowed: None, ready: AtomicBool::new(ready), state: Mutex::new(state) })
+    fn make(core: Option<Arc<Core>>, id: ObjectId, outcome: OnceLock<Outcome>, stage: u8) -> Arc<Self> {
+        Arc::new(RefInner { core, id, outcome, stage: AtomicU8::new(stage), rare: Mutex::new(None) })
     }
 
     pub(crate) fn id(&self) -> ObjectId {
@@ -127,153 +131,157 @@ impl RefInner {
                 core.check_open()?;
                 Ok(core)
             }
-            None => match self.look() {
-                Look::Failed(error) => Err(error),
+            None => match self.outcome() {
+                Some(Outcome::Failed(error)) => Err(error.clone()),
                 _ => Err(core::not_initialized()),
             },
         }
     }
 
     /// True if the value or error is there.
+    #[inline]
     pub(crate) fn is_ready(&self) -> bool {
-        // REF-READY: Acquire pairs with the Release in `settle`.
-        if self.ready.load(Ordering::Acquire) {
-            return true;
-        }
-        match &self.borrowed {
-            Some(hold) if hold.state() != HoldState::Pending => {
-                self.ready.store(true, Ordering::Release);
-                true
-            }
+        // REF-READY: Acquire pairs with the swap in `settle`.
+        match self.stage.load(Ordering::Acquire) {
+            SETTLED | ARRIVED => true,
+            BORROWED => self.has_arrived(),
             _ => false,
         }
     }
 
+    #[cold]
+    fn has_arrived(&self) -> bool {
+        let arrived = match self.outcome() {
+            Some(Outcome::Stored(hold)) => hold.state() != HoldState::Pending,
+            _ => false,
+        };
+        if arrived {
+            self.stage.store(ARRIVED, Ordering::Release);
+        }
+        arrived
+    }
+
     /// True if nobody in this process hears when the value arrives: it must be looked for.
     pub(crate) fn is_borrowed(&self) -> bool {
-        self.borrowed.is_some()
+        matches!(self.stage.load(Ordering::Relaxed), BORROWED | ARRIVED)
     }
 
     /// True if other processes wait for the value.
     pub(crate) fn is_promised(&self) -> bool {
-        matches!(&*self.lock(), State::Pending { promise: Some(_), .. })
+        self.rare().as_ref().is_some_and(|rare| rare.promise.is_some())
     }
 
-    pub(crate) fn look(&self) -> Look {
-        match &*self.lock() {
-            State::Pending { .. } => Look::Pending,
-            State::Value { bytes, holds } => Look::Value(bytes.clone(), holds.clone()),
-            State::Stored(hold) | State::Borrowed(hold) => Look::Stored(hold.clone()),
-            State::Failed { error, .. } => Look::Failed(error.clone()),
-        }
+    /// Returns what the ref has become; the object of a borrowed one may still be promised.
+    #[inline]
+    pub(crate) fn outcome(&self) -> Option<&Outcome> {
+        self.outcome.get()
     }
 
     /// Notes who waits for this ref; gives it back if there is nothing to wait for.
     pub(crate) fn await_by(&self, dependent: Dependent) -> Option<Dependent> {
-        match &mut *self.lock() {
-            State::Pending { dependents, .. } => {
-                dependents.push(dependent);
-                None
-            }
-            _ => Some(dependent),
+        let mut rare = self.rare();
+        if !self.watch() {
+            return Some(dependent);
+        }
+        rare.get_or_insert_default().dependents.push(dependent);
+        None
+    }
+
+    /// Has `settle` look into `rare`, whose lock the caller holds; false if it is over.
+    fn watch(&self) -> bool {
+        match self.stage.compare_exchange(OPEN, WATCHED, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => true,
+            Err(stage) => stage == WATCHED,
         }
     }
 
     /// Ends a pending ref and returns who waited for it. A second end is ignored.
-    pub(crate) fn settle(&self, settled: Settled) -> Vec<Dependent> {
-        let mut state = self.lock();
-        let (promise, dependents) = match &mut *state {
-            State::Pending { promise, dependents } => (promise.take(), std::mem::take(dependents)),
-            _ => return Vec::new(),
-        };
-        *state = match promise {
-            None => match settled {
-                Settled::Value(bytes, holds) => State::Value { bytes, holds },
-                Settled::Stored(hold) => State::Stored(hold),
-                Settled::Failed(error) => State::Failed { error, shared: None },
-            },
-            Some((promise, hold)) => keep(promise, hold, settled),
-        };
+    #[inline]
+    pub(crate) fn settle(&self, outcome: Outcome) -> Vec<Dependent> {
+        if self.outcome.set(outcome).is_err() {
+            return Vec::new();
+        }
         // REF-READY: Release pairs with the Acquire in `is_ready`.
-        self.ready.store(true, Ordering::Release);
-        dependents
+        if self.stage.swap(SETTLED, Ordering::AcqRel) == WATCHED { self.tell() } else { Vec::new() }
+    }
+
+    /// Keeps the promise to other processes and returns who waited in this one.
+    #[cold]
+    fn tell(&self) -> Vec<Dependent> {
+        let mut rare = self.rare();
+        let Some(rare) = rare.as_mut() else { return Vec::new() };
+        if let Some((promise, hold)) = rare.promise.take()
+            && let Some(outcome) = self.outcome()
+            && keep(promise, outcome)
+        {
+            rare.shared = Some(hold);
+        }
+        std::mem::take(&mut rare.dependents)
     }
 
     /// Makes the value reachable for other processes under the ref's id and returns a hold of it.
     fn share(&self) -> Result<ObjectHold> {
-        let core = self.core()?;
-        let mut state = self.lock();
+        let store = self.core()?.store();
         let store_error = |error| Error::from_store(&error, "a ref inside a value");
-        match &mut *state {
-            State::Pending { promise: Some((_, hold)), .. } | State::Stored(hold) | State::Borrowed(hold) => {
-                Ok(hold.clone())
-            }
-            State::Pending { promise, .. } => {
-                let made = core.store().promise(self.id).map_err(store_error)?;
-                let hold = made.hold();
-                *promise = Some((made, hold.clone()));
-                Ok(hold)
-            }
-            State::Value { bytes, holds } => {
-                let hold =
-                    value::store_bytes(core.store(), self.id, bytes, holds, TAG_VALUE, None).map_err(store_error)?;
-                *state = State::Stored(hold.clone());
-                Ok(hold)
-            }
-            State::Failed { error, shared } => match shared {
-                Some(hold) => Ok(hold.clone()),
-                None => {
-                    let hold = value::store_bytes(core.store(), self.id, &error.to_bytes(), &[], TAG_ERROR, None)
-                        .map_err(store_error)?;
-                    *shared = Some(hold.clone());
-                    Ok(hold)
-                }
-            },
+        let mut guard = self.rare();
+        if let Some(rare) = guard.as_ref()
+            && let Some(hold) = rare.promise.as_ref().map(|(_, hold)| hold).or(rare.shared.as_ref())
+        {
+            return Ok(hold.clone());
         }
+        if self.watch() {
+            let promise = store.promise(self.id).map_err(store_error)?;
+            let hold = promise.hold();
+            guard.get_or_insert_default().promise = Some((promise, hold.clone()));
+            return Ok(hold);
+        }
+        let make = |bytes: &[u8], children: &[ObjectHold], tag| {
+            value::store_bytes(store, self.id, bytes, children, tag, None).map_err(store_error)
+        };
+        let hold = match self.outcome() {
+            Some(Outcome::Stored(hold)) if hold.id() == self.id => return Ok((**hold).clone()),
+            // What was made under another id is copied, and the copy keeps it and what is inside it.
+            Some(Outcome::Stored(hold)) => {
+                let view = value::sealed(hold)?;
+                make(&view, std::slice::from_ref(&**hold), value::tag(&view))?
+            }
+            Some(Outcome::Value(bytes, holds)) => make(bytes, holds, TAG_VALUE)?,
+            Some(Outcome::Failed(error)) => make(&error.to_bytes(), &[], TAG_ERROR)?,
+            None => return Err(Error::system(format!("ref {} is settled without an outcome", self.id))),
+        };
+        guard.get_or_insert_default().shared = Some(hold.clone());
+        Ok(hold)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn rare(&self) -> MutexGuard<'_, Option<Box<Rare>>> {
+        self.rare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Gives a promised object its value. If the store has no room the promise breaks: borrowers get
-/// `is_object_lost`, and this process still has the value.
-fn keep(promise: Promise, hold: ObjectHold, settled: Settled) -> State {
-    let fulfil = |promise: Promise, bytes: &[u8], children: &[ObjectHold], tag| {
+/// Gives a promised object its value; false if the store has no room: then the promise breaks,
+/// borrowers get `is_object_lost`, and this process still has the value.
+fn keep(promise: Promise, outcome: &Outcome) -> bool {
+    let id = promise.id();
+    let fulfil = |bytes: &[u8], children: &[ObjectHold], tag| {
         let options = value::object_options(tag, children).timeout(FULFIL_PATIENCE);
         let mut buffer = promise.fulfil(bytes.len(), &options)?;
         buffer.copy_from_slice(bytes);
         buffer.seal().map(drop)
     };
-    match settled {
-        Settled::Value(bytes, holds) => match fulfil(promise, &bytes, &holds, TAG_VALUE) {
-            Ok(()) => State::Stored(hold),
-            Err(error) => {
-                tracing::warn!(id = %hold.id(), %error, "a promised value found no room");
-                State::Value { bytes, holds }
-            }
-        },
+    let kept = match outcome {
+        Outcome::Value(bytes, holds) => fulfil(bytes, holds, TAG_VALUE),
         // The callee could not use the promised id: the value is copied, and the copy keeps the
         // callee's object, which holds whatever is inside it.
-        Settled::Stored(made) => match value::sealed(&made) {
-            Ok(view) => {
-                let tag = view.metadata().first().copied().unwrap_or(TAG_VALUE);
-                match fulfil(promise, &view, std::slice::from_ref(&made), tag) {
-                    Ok(()) => State::Stored(hold),
-                    Err(error) => {
-                        tracing::warn!(id = %hold.id(), %error, "a promised value found no room");
-                        State::Stored(made)
-                    }
-                }
-            }
-            Err(error) => State::Failed { error, shared: None },
+        Outcome::Stored(made) => match made.get(Some(Duration::ZERO)) {
+            Ok(view) => fulfil(&view, std::slice::from_ref(&**made), value::tag(&view)),
+            Err(error) => Err(error),
         },
-        Settled::Failed(error) => {
-            let kept = fulfil(promise, &error.to_bytes(), &[], TAG_ERROR);
-            State::Failed { error, shared: kept.is_ok().then_some(hold) }
-        }
+        Outcome::Failed(error) => fulfil(&error.to_bytes(), &[], TAG_ERROR),
+    };
+    if let Err(error) = &kept {
+        tracing::warn!(%id, %error, "a promised value found no room");
     }
+    kept.is_ok()
 }
 
 impl<T> ObjectRef<T> {

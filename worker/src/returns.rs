@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::frames;
 use crate::panics::CallError;
 use crate::pending::CallRefs;
-use crate::refs::{ObjectRef, RefInner};
+use crate::refs::{ObjectRef, Outcome, RefInner};
 use crate::value;
 
 /// One result: `ObjectRef<T>`.
@@ -47,7 +47,7 @@ impl Birth<'_> {
             Birth::Pending(core, call) => RefInner::pending(core, frames::object_id(core.nonce(), *call, index)),
             Birth::Failed(core, call, error) => {
                 let nonce = core.map_or(0, |core| core.nonce());
-                RefInner::failed(*core, frames::object_id(nonce, *call, index), (*error).clone())
+                RefInner::settled(*core, frames::object_id(nonce, *call, index), Outcome::Failed((*error).clone()))
             }
         }
     }

@@ -9,11 +9,15 @@
 //! whose ring is full waits in this queue.
 //!
 //! - **WK-15** Calls of this process to one actor are sent in the order in which they were made: a
-//!   call is sent past the queue only if the queue is empty, under the route's lock.
+//!   call is sent past the queue only if the queue is empty. Under the route's lock anybody sees
+//!   that; a caller that does not take it sees `open`, under the lock of the ring. `open` is made
+//!   false under both before anything is queued, and true when the queue is empty, under the
+//!   route's.
 //! - **WK-16** Once dead a route stays dead; every later call fails with the same death.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use mobula_scheduler::death::ActorDeath;
@@ -38,6 +42,10 @@ const LOOK_EVERY: usize = 32;
 pub(crate) struct Route {
     id: ActorId,
     class: &'static str,
+    /// Where the actor is, once it is up.
+    peer: OnceLock<Arc<Peer>>,
+    /// A call may be sent without the route's lock.
+    open: AtomicBool,
     state: Mutex<RouteState>,
 }
 
@@ -104,7 +112,8 @@ impl Route {
             held: Vec::new(),
             warned: false,
         };
-        Arc::new(Route { id, class, state: Mutex::new(state) })
+        let (peer, open) = (OnceLock::new(), AtomicBool::new(false));
+        Arc::new(Route { id, class, peer, open, state: Mutex::new(state) })
     }
 
     pub(crate) fn id(&self) -> ActorId {
@@ -124,7 +133,19 @@ impl Route {
 
     /// Sends a finished call, or queues it. True if the ring is full, so that it is time to look
     /// whether answers have made room.
+    #[inline]
     pub(crate) fn send(self: &Arc<Self>, core: &Core, call: u64, frame: &[u8]) -> bool {
+        if self.open.load(Ordering::Relaxed)
+            && let Some(peer) = self.peer.get()
+            && let Some(Ok(())) = peer.call_if(&self.open, frame)
+        {
+            return false;
+        }
+        self.send_or_queue(core, call, frame)
+    }
+
+    #[cold]
+    fn send_or_queue(self: &Arc<Self>, core: &Core, call: u64, frame: &[u8]) -> bool {
         let mut state = self.lock();
         let failure = match &state.place {
             Place::Up(peer) if state.queue.is_empty() => match peer.call(frame) {
@@ -144,7 +165,7 @@ impl Route {
             core.fail_call(call, error);
             return false;
         }
-        state.queue.push_back(QueuedCall { call, content: Content::Frame(frame.to_vec()) });
+        self.queue(&mut state, QueuedCall { call, content: Content::Frame(frame.to_vec()) });
         self.watch(core, &mut state);
         matches!(state.place, Place::Up(_)) && state.queue.len() % LOOK_EVERY == 1
     }
@@ -155,7 +176,7 @@ impl Route {
         {
             let mut state = self.lock();
             let content = Content::Waiting { method, depth, args, full_since: None };
-            state.queue.push_back(QueuedCall { call, content });
+            self.queue(&mut state, QueuedCall { call, content });
             self.watch(core, &mut state);
         }
         for inner in waits_for {
@@ -170,7 +191,10 @@ impl Route {
         loop {
             let mut guard = self.lock();
             let state = &mut *guard;
-            let Some(head) = state.queue.front_mut() else { return true };
+            let Some(head) = state.queue.front_mut() else {
+                self.open.store(matches!(state.place, Place::Up(_)), Ordering::Relaxed);
+                return true;
+            };
             let failure = match &state.place {
                 Place::Dead(death) => Error::actor_died(death.clone()),
                 place => match head.prepare(core, self.id) {
@@ -215,7 +239,8 @@ impl Route {
         let held = {
             let mut state = self.lock();
             if !matches!(state.place, Place::Dead(_)) {
-                state.place = Place::Up(core.peer(client));
+                let peer = self.peer.get_or_init(|| core.peer(client));
+                state.place = Place::Up(peer.clone());
             }
             std::mem::take(&mut state.held)
         };
@@ -228,6 +253,7 @@ impl Route {
         let held = {
             let mut state = self.lock();
             if !matches!(state.place, Place::Dead(_)) {
+                self.close();
                 state.place = Place::Dead(death);
             }
             std::mem::take(&mut state.held)
@@ -274,6 +300,22 @@ impl Route {
     /// True if no call waits here.
     pub(crate) fn is_idle(&self) -> bool {
         self.lock().queue.is_empty()
+    }
+
+    fn queue(&self, state: &mut RouteState, call: QueuedCall) {
+        if state.queue.is_empty() {
+            self.close();
+        }
+        state.queue.push_back(call);
+    }
+
+    /// Has every call take the route's lock, which the caller holds.
+    fn close(&self) {
+        if self.open.load(Ordering::Relaxed)
+            && let Some(peer) = self.peer.get()
+        {
+            peer.close(&self.open);
+        }
     }
 
     fn watch(&self, core: &Core, state: &mut RouteState) {

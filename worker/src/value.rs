@@ -174,9 +174,14 @@ pub(crate) fn decode_object<T: DeserializeOwned>(store: &Store, view: &ObjectVie
     }
 }
 
+/// Returns what an object of this crate holds: [`TAG_VALUE`] or [`TAG_ERROR`].
+pub(crate) fn tag(view: &ObjectView) -> u8 {
+    view.metadata().first().copied().unwrap_or(TAG_VALUE)
+}
+
 /// Returns the error that an object holds, if it holds one.
 pub(crate) fn object_error(view: &ObjectView) -> Option<Error> {
-    (view.metadata().first() == Some(&TAG_ERROR)).then(|| Error::from_bytes(view))
+    (tag(view) == TAG_ERROR).then(|| Error::from_bytes(view))
 }
 
 /// The options of an object that carries a value or error.
