@@ -149,7 +149,7 @@ const LARGEST_PAGE: usize = 64 << 10;
 
 /// Header and data of a ring.
 pub(crate) const RING_HEADER_BYTES: usize = 256;
-pub(crate) const RING_BYTES: usize = 16 << 10;
+pub(crate) const RING_BYTES: usize = 64 << 10;
 
 /// A place has room for smaller page numbers only (place.rs).
 const MAX_PAGES: usize = 1 << 30;

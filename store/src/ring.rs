@@ -11,7 +11,7 @@
 //!    16  tail: where a sender that closed its end stopped
 //!   128  head: how far the receiver has taken frames (its own line pair: the only word of the
 //!        header that changes while a ring is in use)
-//!   256  data, 256 granules of 64 bytes (ring/record.rs)
+//!   256  data, 1,024 granules of 64 bytes (ring/record.rs)
 //!
 //!                      sender killed: reaper
 //!        +-------------------------------------------+------------------------+

@@ -1,12 +1,12 @@
 //! Records in a ring's bytes.
 //!
 //! ```text
-//!   granule:  | 0 | 1 | 2 | ...                               256 of 64 bytes, then from the start
+//!   granule:  | 0 | 1 | 2 | ...                             1,024 of 64 bytes, then from the start
 //!   record:   | header (8) | payload (0..=4096) | padding |   whole granules
 //!   header:   | position:32 | mark:8 | ack:8 | length:16 |  0 = nothing here yet
 //! ```
 //!
-//! Positions count granules and never go back; a position's place is its low eight bits. A header
+//! Positions count granules and never go back; a position's place is its remainder by 1,024. A header
 //! repeats the position that it was written for, and its mark makes it differ from zero.
 //!
 //! A frame of up to 56 bytes moves one cache line. Writing zeroes the header behind the record
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn header_comes_back_only_at_its_own_position() {
-        for position in [0, 1, 255, 256, u64::from(u32::MAX), 1 << 40] {
+        for position in [0, 1, GRANULES - 1, GRANULES, u64::from(u32::MAX), 1 << 40] {
             for (len, ack) in [(0, false), (1, true), (MAX_FRAME, true)] {
                 let word = Header::pack(position, len, ack);
                 assert_ne!(word, 0);

@@ -60,6 +60,9 @@ const HEADER_WORDS: [u64; 20] =
 /// Fields of a slot.
 const SLOT_WORDS: [u64; 15] = [0, 0, 8, 16, 24, 24, 32, 40, 48, 56, 64, 88, 96, 112, 120];
 
+/// A ring's header and data.
+const RING: u64 = 256 + (64 << 10);
+
 /// The control segment of one store.
 pub(crate) struct Ctl {
     file: File,
@@ -101,7 +104,7 @@ impl Ctl {
             clients * slots * 8,
             4096 + chunks,
             pages * 64,
-            rings * (256 + (16 << 10)),
+            rings * RING,
             1024 * 64,
             64 + 4096 * 24,
         ];
@@ -172,7 +175,7 @@ impl Ctl {
                 };
                 start + page * 64 + random.one_of(&[0, 0, 8, 8, 16, 24, 32, 40, 48, 56])
             }
-            Section::Rings => start + few(self.rings, random) % 4 * (256 + (16 << 10)) + 8 * few(64, random),
+            Section::Rings => start + few(self.rings, random) % 4 * RING + 8 * few(64, random),
             Section::Queue => start + few(1024, random) % 4 * 64 + 8 * few(8, random),
             Section::Disk => start + random.one_of(&[0, 8, 16, 24, 64, 72, 80, 88, 96, 104, 112, 120, 128]),
         }
