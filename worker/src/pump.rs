@@ -217,7 +217,8 @@ impl Pump {
     }
 
     fn take_events(&self) -> Vec<Event> {
-        if !self.has_events.swap(false, Ordering::SeqCst) {
+        // There is hardly ever one, and a look is cheaper than a swap.
+        if !self.has_events.load(Ordering::SeqCst) || !self.has_events.swap(false, Ordering::SeqCst) {
             return Vec::new();
         }
         std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner))
@@ -249,34 +250,40 @@ impl<'a> Lead<'a> {
 
     /// Takes everything out of the rings and handles it, then what the node reported.
     fn drain(&mut self) {
+        while self.take_some() {}
+    }
+
+    /// Takes out of the rings what lies there and handles it, then what the node had reported before; false if there
+    /// was nothing.
+    fn take_some(&mut self) -> bool {
         let core = self.core;
         let pump = core.pump();
         let Some(Inbox { mailbox, calls }) = self.inbox.as_deref_mut() else {
-            return;
+            return false;
         };
         core.collect_acks();
+        // An event is handled after the rings were found empty (WK-10).
+        let events = pump.take_events();
+        let mut work = Work::default();
+        let mut taken = 0;
         loop {
-            let events = pump.take_events();
-            let mut work = Work::default();
-            let mut taken = 0;
-            loop {
-                let count = mailbox.poll(BUDGET, &mut |from, frame| core.dispatch(from, frame, &mut work, calls));
-                core.executor().calls(calls);
-                if count == 0 {
-                    break;
-                }
-                taken += count;
+            let count = mailbox.poll(BUDGET, &mut |from, frame| core.dispatch(from, frame, &mut work, calls));
+            core.executor().calls(calls);
+            taken += count;
+            if count == 0 || (count < BUDGET && events.is_empty()) {
+                break;
             }
-            if taken == 0 && events.is_empty() {
-                return;
-            }
-            for event in events {
-                core.handle_event(event, &mut work);
-            }
-            work.run(core);
-            core.flush_stalled();
-            pump.bump();
         }
+        if taken == 0 && events.is_empty() {
+            return false;
+        }
+        for event in events {
+            core.handle_event(event, &mut work);
+        }
+        work.run(core);
+        core.flush_stalled();
+        pump.bump();
+        true
     }
 
     fn has_work(&self) -> bool {
@@ -338,13 +345,16 @@ pub(crate) fn wait_until(core: &Core, wait: Wait<'_>, mut done: impl FnMut() -> 
         let seen = pump.progress.now();
         if let Some(mut lead) = Lead::take(core, false) {
             loop {
-                lead.drain();
+                let some = lead.take_some();
                 let seen = pump.progress.now();
                 if done() {
                     return true;
                 }
                 if expired() {
                     return false;
+                }
+                if some {
+                    continue;
                 }
                 let changed = |lead: &Lead<'_>| lead.has_work() || pump.progress.now() != seen;
                 if let Err(start) = pump.spin.run(wait.deadline, || changed(&lead)) {
