@@ -107,6 +107,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::client;
 use crate::host::Host;
 use crate::layout::C_BELL;
 use crate::readers;
@@ -205,6 +206,17 @@ impl Bell {
         self.door().ring();
     }
 
+    /// Counts the clients of the store of which a user thread polls: who looks for frames, or works between two looks.
+    ///
+    /// Who works without looking puts the service thread in charge ([`Bell::poll_end`]) and is not counted.
+    pub fn awake(&self) -> usize {
+        let polls = |index: &usize| {
+            client::state(client::load(&self.shared, *index)) == client::ALIVE
+                && Doorbell::of(&self.shared, *index as u16).is_polled()
+        };
+        (0..self.shared.layout.clients).filter(polls).count()
+    }
+
     /// Makes the service thread's present or next [`Bell::park`] return true, whoever is in charge.
     pub fn kick_service(&self) {
         self.door().kick_service();
@@ -234,6 +246,11 @@ impl<'a> Doorbell<'a> {
     /// To be called before the client's record says that it is attached.
     pub(crate) fn reset(self) {
         self.shift(|word| next(word, SERVICE) & !KICKED);
+    }
+
+    /// Says whether a user thread polls.
+    fn is_polled(self) -> bool {
+        self.word.load(Ordering::Relaxed) & STATE == POLLED
     }
 
     /// Wakes whoever is in charge, if asleep. The caller has published before (P1).

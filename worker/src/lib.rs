@@ -48,6 +48,7 @@ mod registry;
 mod returns;
 mod route;
 mod runtime;
+mod spin;
 mod strict;
 #[allow(unsafe_code, reason = "the only room for system calls without a safe wrapper")]
 mod sys;

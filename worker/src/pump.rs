@@ -31,7 +31,7 @@
 //!   and whoever changes a condition moves `progress` afterwards; nobody sleeps past a change.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
@@ -42,6 +42,7 @@ use mobula_store::{Bell, ClientKey, Mailbox, Role};
 use crate::core::Core;
 use crate::deferred::Work;
 use crate::executor::CallJob;
+use crate::spin::Spin;
 
 /// How many frames one ring may give before the next one's turn.
 const BUDGET: usize = 64;
@@ -121,63 +122,6 @@ impl Progress {
     }
 }
 
-/// How long a leader looks before it sleeps.
-///
-/// Looking pays if what is waited for comes within [`LONGEST_SPIN`], sleep and wake-up included; the
-/// waits themselves tell. So two processes that have begun to sleep on each other find back.
-struct Spin {
-    nanos: AtomicU64,
-    longest: u64,
-}
-
-const SHORTEST_SPIN: u64 = 2_000;
-const LONGEST_SPIN: u64 = 50_000;
-
-impl Spin {
-    fn new() -> Self {
-        let cpus = std::thread::available_parallelism().map_or(1, |n| n.get());
-        let longest = if cpus > 1 { LONGEST_SPIN } else { 0 };
-        Spin { nanos: AtomicU64::new(longest), longest }
-    }
-
-    /// Looks until `look` is true or the time is over; then returns when it began.
-    fn run(&self, deadline: Option<Instant>, mut look: impl FnMut() -> bool) -> Result<(), Instant> {
-        for _ in 0..64 {
-            if look() {
-                return Ok(());
-            }
-            std::hint::spin_loop();
-        }
-        let start = Instant::now();
-        let mut end = start + Duration::from_nanos(self.nanos.load(Ordering::Relaxed));
-        if let Some(deadline) = deadline {
-            end = end.min(deadline);
-        }
-        while Instant::now() < end {
-            for _ in 0..32 {
-                if look() {
-                    return Ok(());
-                }
-                std::hint::spin_loop();
-            }
-        }
-        Err(start)
-    }
-
-    /// Learns from a wait that ended in sleep.
-    fn learn(&self, waited: Duration) {
-        if self.longest == 0 {
-            return;
-        }
-        let nanos = if waited < Duration::from_nanos(self.longest) {
-            self.longest
-        } else {
-            (self.nanos.load(Ordering::Relaxed) / 2).max(SHORTEST_SPIN)
-        };
-        self.nanos.store(nanos, Ordering::Relaxed);
-    }
-}
-
 impl Pump {
     pub(crate) fn new(bell: Bell, mailbox: Mailbox) -> Self {
         Pump {
@@ -189,7 +133,7 @@ impl Pump {
             events: Mutex::new(Vec::new()),
             has_events: AtomicBool::new(false),
             progress: Progress::default(),
-            spin: Spin::new(),
+            spin: Spin::new(std::thread::available_parallelism().map_or(1, |n| n.get())),
         }
     }
 
@@ -357,7 +301,7 @@ pub(crate) fn wait_until(core: &Core, wait: Wait<'_>, mut done: impl FnMut() -> 
                     continue;
                 }
                 let changed = |lead: &Lead<'_>| lead.has_work() || pump.progress.now() != seen;
-                if let Err(start) = pump.spin.run(wait.deadline, || changed(&lead)) {
+                if let Err(start) = pump.spin.run(wait.deadline, || pump.bell.awake(), || changed(&lead)) {
                     sleepy();
                     pump.bell.park(Role::User, &|| changed(&lead), timeout());
                     pump.spin.learn(start.elapsed());
