@@ -17,21 +17,24 @@ use crate::watchdog::Watchdog;
 pub enum Suite {
     /// The store by itself: get, put, delete.
     Store,
-    /// Calls, tasks and objects of a runtime.
+    /// Calls and objects of a runtime.
     Calls,
+    /// Tasks of a runtime.
+    Tasks,
     /// How long a runtime takes to start and end, and what it costs at rest.
     Startup,
 }
 
 impl Suite {
     /// All suites, in the order in which they run.
-    pub const ALL: [Suite; 3] = [Suite::Store, Suite::Calls, Suite::Startup];
+    pub const ALL: [Suite; 4] = [Suite::Store, Suite::Calls, Suite::Tasks, Suite::Startup];
 
     /// Returns the suite's name.
     pub fn name(self) -> &'static str {
         match self {
             Suite::Store => suites::store::NAME,
             Suite::Calls => suites::calls::NAME,
+            Suite::Tasks => suites::tasks::NAME,
             Suite::Startup => suites::startup::NAME,
         }
     }
@@ -75,6 +78,7 @@ impl<'a> Session<'a> {
         match suite {
             Suite::Store => suites::store::run(self),
             Suite::Calls => suites::calls::run(self),
+            Suite::Tasks => suites::tasks::run(self),
             Suite::Startup => suites::startup::run(self),
         }
     }

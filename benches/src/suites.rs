@@ -1,5 +1,7 @@
 //! The suites: the same operations as the limits, through Mobula.
 
 pub(crate) mod calls;
+pub(crate) mod cast;
 pub(crate) mod startup;
 pub(crate) mod store;
+pub(crate) mod tasks;

@@ -179,8 +179,10 @@ pub(crate) struct FsckArgs {
 pub(crate) enum BenchSuite {
     /// The store by itself: get, put, delete
     Store,
-    /// Calls, tasks and objects of a runtime
+    /// Calls and objects of a runtime
     Calls,
+    /// Tasks of a runtime, one by one and queued
+    Tasks,
     /// Init, shutdown, creation of actors, memory at rest
     Startup,
     /// All of these

@@ -1,33 +1,39 @@
-//! Calls, tasks and objects of a runtime, its driver being this process.
+//! Calls and objects of a runtime, its driver being this process.
 //!
 //! | row | what is timed |
 //! |---|---|
 //! | `actor_call_sync_hot` | one call and its get, one after the other without a pause |
 //! | `actor_call_sync_asleep` | the same after both sides have slept for 2 ms and more |
+//! | `actor_call_sync_oversubscribed` | the same with four actors in turn, on two CPUs |
 //! | `1_1_actor_calls_async` | 1,000 calls, then 1,000 gets; p50 and p99 are a batch's time by 1,000 |
-//! | `tasks_sync` | one task and its get |
-//! | `put_1KB`, `get_1KB` | `mobula::put` and `get` of a `Vec<u8>`; the ref's drop is not counted |
-//! | `put_1KB_text`, `get_1KB_text` | the same of a `String`, which serde hands over in one piece |
-//! | `array_100MB_put` | `Array::from_slice` into memory that was freed before; the drop is not counted |
+//!
+//! | part | rows |
+//! |---|---|
+//! | [`crowd`] | `1_n_actor_calls_async`, `n_n_actor_calls_async`, `n_n_actor_calls_with_arg_async` |
+//! | [`arrays`] | `actor_call_1MB_array`, `actor_call_1MB_array_put`, `array_100MB_put` |
+//! | [`objects`] | `put_1KB`, `get_1KB`, `put_1KB_text`, `get_1KB_text`, `get_10k_refs` |
+//! | [`completion`] | `wait_1k_refs`, `as_completed_1k` |
+//! | [`deaths`] | `kill_actor_to_error` |
 //!
 //! Nothing is pinned: the kernel places driver and workers as it does in a user's program.
 
-#![allow(unreachable_pub, reason = "remote methods are `pub`")]
-
-use std::hint::black_box;
+mod arrays;
+pub(crate) mod completion;
+pub(crate) mod crowd;
+mod deaths;
+pub(crate) mod objects;
 
 use mobula::prelude::*;
-use mobula::serde::{Serialize, de::DeserializeOwned};
 
 use crate::error::{Result, check};
-use crate::limits::copies::beside;
 use crate::limits::{BATCH, IDLE, Limit};
 use crate::sample::{Samples, singles};
 use crate::session::{Figure, Session};
+use crate::suites::cast::{self, Echo};
 
 pub(crate) const NAME: &str = "calls";
 
-const LIMITS: [Limit; 7] = [
+const LIMITS: [Limit; 8] = [
     Limit::SpinRtt,
     Limit::Stream,
     Limit::FutexRtt,
@@ -35,19 +41,42 @@ const LIMITS: [Limit; 7] = [
     Limit::FutexRttTwoCpus,
     Limit::FutexRttAsleep,
     Limit::Copy1KB,
+    Limit::KillSeen,
 ];
 
 const STORE_BYTES: usize = 512 << 20;
-const SMALL: usize = 1024;
-/// Objects that are alive at once while they are put and read.
-const OBJECTS: usize = 100;
+const HOT: &str = "actor_call_sync_hot";
+/// How many actors are called in turn, which is more than there are CPUs.
+const CROWDED: usize = 4;
+
+/// Runs the suite.
+pub(crate) fn run(session: &mut Session<'_>) -> Result<()> {
+    session.limits(NAME, &LIMITS)?;
+    session.begin(HOT);
+    let runtime = mobula::init(Config::new().num_cpus(2.0).object_store_memory(STORE_BYTES))?;
+    let mut caller = Caller { adder: Adder::remote()?, sum: 0 };
+    hot(session, &mut caller)?;
+    asleep(session, &mut caller)?;
+    pipelined(session, &mut caller)?;
+    drop(caller);
+    oversubscribed(session)?;
+    crowd::measure(session)?;
+    objects::measure(session)?;
+    completion::measure(session)?;
+    arrays::measure(session)?;
+    deaths::measure(session)?;
+    runtime.shutdown();
+    Ok(())
+}
 
 /// Adds up.
+#[derive(Debug)]
 struct Adder {
     sum: u64,
 }
 
 #[mobula::actor]
+#[allow(unreachable_pub, reason = "remote methods are `pub`")]
 impl Adder {
     pub fn new() -> Self {
         Adder { sum: 0 }
@@ -57,29 +86,6 @@ impl Adder {
         self.sum += by;
         self.sum
     }
-}
-
-#[mobula::task]
-fn successor(number: u64) -> u64 {
-    number + 1
-}
-
-/// Runs the suite.
-pub(crate) fn run(session: &mut Session<'_>) -> Result<()> {
-    session.limits(NAME, &LIMITS)?;
-    session.begin("actor_call_sync_hot");
-    let runtime = mobula::init(Config::new().num_cpus(2.0).object_store_memory(STORE_BYTES))?;
-    let mut caller = Caller { adder: Adder::remote()?, sum: 0 };
-    hot(session, &mut caller)?;
-    asleep(session, &mut caller)?;
-    pipelined(session, &mut caller)?;
-    drop(caller);
-    tasks(session)?;
-    objects(session, "put_1KB", "get_1KB", vec![7_u8; SMALL])?;
-    objects(session, "put_1KB_text", "get_1KB_text", "x".repeat(SMALL))?;
-    arrays(session)?;
-    runtime.shutdown();
-    Ok(())
 }
 
 /// An actor and what it must have answered last.
@@ -98,11 +104,10 @@ impl Caller {
 }
 
 fn hot(session: &mut Session<'_>, caller: &mut Caller) -> Result<()> {
-    const ROW: &str = "actor_call_sync_hot";
     let count = session.count(200_000, 20_000);
-    (0..count / 10).try_for_each(|_| caller.call(ROW, 1))?;
-    let samples = singles(session.clock(), count, |i| caller.call(ROW, i as u64))?;
-    session.emit(NAME, ROW, Figure::of(&samples), Some(Limit::SpinRtt.name()))
+    (0..count / 10).try_for_each(|_| caller.call(HOT, 1))?;
+    let samples = singles(session.clock(), count, |i| caller.call(HOT, i as u64))?;
+    session.emit(NAME, HOT, Figure::of(&samples), Some(Limit::SpinRtt.name()))
 }
 
 fn asleep(session: &mut Session<'_>, caller: &mut Caller) -> Result<()> {
@@ -116,7 +121,7 @@ fn asleep(session: &mut Session<'_>, caller: &mut Caller) -> Result<()> {
         caller.call(ROW, 1)?;
         times.push(clock.since(start));
     }
-    session.emit(NAME, ROW, Figure::of(&Samples::new(times)), Some(Limit::FutexRttAsleep.name()))
+    session.emit(NAME, ROW, Figure::of(&Samples::new(times)), Some(Limit::FutexRtt.name()))
 }
 
 fn pipelined(session: &mut Session<'_>, caller: &mut Caller) -> Result<()> {
@@ -137,50 +142,16 @@ fn pipelined(session: &mut Session<'_>, caller: &mut Caller) -> Result<()> {
     session.emit(NAME, ROW, Figure::per_second(&samples), Some(Limit::Stream.name()))
 }
 
-fn tasks(session: &mut Session<'_>) -> Result<()> {
-    const ROW: &str = "tasks_sync";
+fn oversubscribed(session: &mut Session<'_>) -> Result<()> {
+    const ROW: &str = "actor_call_sync_oversubscribed";
     session.begin(ROW);
-    let task = |i: usize| check(ROW, mobula::get(&successor::remote(i as u64))?, i as u64 + 1);
-    let count = session.count(5_000, 500);
-    (0..count / 10).try_for_each(task)?;
-    let samples = singles(session.clock(), count, task)?;
-    session.emit(NAME, ROW, Figure::of(&samples), Some(Limit::SpinRtt.name()))
-}
-
-fn objects<T>(session: &mut Session<'_>, put_row: &'static str, get_row: &'static str, value: T) -> Result<()>
-where
-    T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug,
-{
-    session.begin(put_row);
-    let clock = session.clock();
-    let (mut puts, mut gets) = (Vec::new(), Vec::new());
-    for _ in 0..session.count(1_000, 100) {
-        let mut refs = Vec::with_capacity(OBJECTS);
-        for _ in 0..OBJECTS {
-            let start = clock.now();
-            let object = mobula::put(black_box(&value))?;
-            puts.push(clock.since(start));
-            refs.push(object);
-        }
-        for object in &refs {
-            let start = clock.now();
-            let got = mobula::get(object)?;
-            gets.push(clock.since(start));
-            check(get_row, &got, &value)?;
-        }
-    }
-    session.emit(NAME, put_row, Figure::of(&Samples::new(puts)), Some(Limit::Copy1KB.name()))?;
-    session.emit(NAME, get_row, Figure::of(&Samples::new(gets)), Some(Limit::Copy1KB.name()))
-}
-
-fn arrays(session: &mut Session<'_>) -> Result<()> {
-    const ROW: &str = "array_100MB_put";
-    let clock = session.clock();
-    beside(session, NAME, ROW, |source| {
-        let start = clock.now();
-        let array = Array::from_slice(black_box(source))?;
-        let time = clock.since(start);
-        check(ROW, (array.len(), array.last()), (source.len(), source.last()))?;
-        Ok(time)
-    })
+    let echoes: Vec<ActorHandle<Echo>> = cast::echoes(CROWDED)?;
+    let call = |i: usize| {
+        let answer = mobula::get(&echoes[i % CROWDED].successor(i as u64).remote())?;
+        check(ROW, answer, i as u64 + 1)
+    };
+    let count = session.count(20_000, 1_000);
+    (0..count / 10).try_for_each(call)?;
+    let samples = singles(session.clock(), count, call)?;
+    session.emit(NAME, ROW, Figure::of(&samples), Some(Limit::FutexRtt.name()))
 }

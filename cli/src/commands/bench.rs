@@ -15,6 +15,7 @@ fn covers(asked: BenchSuite, suite: Suite) -> bool {
     match asked {
         BenchSuite::Store => suite == Suite::Store,
         BenchSuite::Calls => suite == Suite::Calls,
+        BenchSuite::Tasks => suite == Suite::Tasks,
         BenchSuite::Startup => suite == Suite::Startup,
         BenchSuite::All => true,
     }
