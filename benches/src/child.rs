@@ -106,7 +106,7 @@ fn play(role: Role, args: &[String]) -> Result<()> {
         Role::Idle => ready().and_then(|()| wait_for_end()),
         Role::StorePeer => suites::store::peer::play(args),
         Role::StoreSleeper => suites::store::wake::sleep(args, &lines()?),
-        Role::StartupProbe => suites::startup::probe(),
+        Role::StartupProbe => suites::startup::probe(args),
     }
 }
 

@@ -11,22 +11,28 @@ use crate::error::{Error, Result};
 /// How long everything must have been quiet.
 const QUIET: Duration = Duration::from_millis(20);
 
-/// Returns the pids of this process's children.
-pub(crate) fn children() -> Vec<u32> {
-    let me = std::process::id();
+/// Returns the pids of this process's children, their children, and so on.
+pub(crate) fn descendants() -> Vec<u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    pids.filter(|pid| parent(*pid) == Some(me)).collect()
+    let parents: Vec<(u32, u32)> = pids.filter_map(|pid| Some((pid, parent(pid)?))).collect();
+    let mut found = vec![std::process::id()];
+    let mut next = 0;
+    while let Some(&ancestor) = found.get(next) {
+        found.extend(parents.iter().filter(|(_, parent)| *parent == ancestor).map(|(pid, _)| pid));
+        next += 1;
+    }
+    found.split_off(1)
 }
 
-/// Waits until this process has `count` children and neither they nor this process's other threads
-/// do anything; false if that did not come in time.
+/// Waits until this process has `count` descendants or more and neither they nor this process's other
+/// threads do anything; false if that did not come in time.
 pub(crate) fn wait_until_quiet(count: usize, patience: Duration) -> bool {
     let deadline = Instant::now() + patience;
     let mut before = None;
     while Instant::now() < deadline {
-        let pids = children();
-        let now = (pids.len() == count).then(|| activity(&pids)).flatten();
+        let pids = descendants();
+        let now = (pids.len() >= count).then(|| activity(&pids)).flatten();
         if now.is_some() && now == before {
             return true;
         }
@@ -43,6 +49,22 @@ pub(crate) fn pss(pid: u32) -> Result<u64> {
     let kilobytes = line.and_then(|line| line.trim().split(' ').next()?.parse::<u64>().ok());
     let missing = || Error::Io { what: "find Pss in smaps_rollup", source: std::io::ErrorKind::InvalidData.into() };
     kilobytes.map(|kilobytes| kilobytes * 1024).ok_or_else(missing)
+}
+
+/// Returns the nanoseconds for which the threads of processes have run so far.
+///
+/// A thread that ends takes its time with it: this is for processes that start and end none.
+pub(crate) fn cpu_ns(pids: &[u32]) -> Result<u64> {
+    let mut sum = 0;
+    for pid in pids {
+        let tasks = fs::read_dir(format!("/proc/{pid}/task")).map_err(Error::io("list threads"))?;
+        for task in tasks.flatten() {
+            // A thread that has ended in between has no time to read.
+            let text = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
+            sum += text.split(' ').next().and_then(|ns| ns.parse::<u64>().ok()).unwrap_or(0);
+        }
+    }
+    Ok(sum)
 }
 
 /// Keeps this thread and a child on chosen processors; dropping it sets this thread free.
@@ -86,10 +108,10 @@ fn parent(pid: u32) -> Option<u32> {
 
 /// Returns the processor time of all threads but this one, by thread; `None` if one of them runs or
 /// wants to.
-fn activity(children: &[u32]) -> Option<Vec<(u32, String)>> {
+fn activity(others: &[u32]) -> Option<Vec<(u32, String)>> {
     let (process, thread) = (getpid().as_raw_nonzero().get() as u32, gettid().as_raw_nonzero().get() as u32);
     let mut times = Vec::new();
-    for &pid in children.iter().chain([&process]) {
+    for &pid in others.iter().chain([&process]) {
         for task in fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten() {
             let Some(tid) = task.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
             if tid == thread {

@@ -17,6 +17,8 @@ pub enum Unit {
     PerSecond,
     /// 10^6 bytes; less is better.
     Megabytes,
+    /// Hundredths of a processor; less is better.
+    Percent,
 }
 
 impl Unit {
@@ -27,6 +29,7 @@ impl Unit {
             Unit::GigabytesPerSecond => "GB/s",
             Unit::PerSecond => "1/s",
             Unit::Megabytes => "MB",
+            Unit::Percent => "%",
         }
     }
 
@@ -38,6 +41,7 @@ impl Unit {
             Unit::PerSecond if value >= 1e3 => format!("{:.2} k/s", value / 1e3),
             Unit::PerSecond => format!("{value:.1} /s"),
             Unit::Megabytes => format!("{value:.2} MB"),
+            Unit::Percent => format!("{value:.3} %"),
         }
     }
 }

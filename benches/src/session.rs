@@ -188,4 +188,9 @@ impl Figure {
     pub(crate) fn bytes(bytes: f64) -> Self {
         Figure { unit: Unit::Megabytes, p50: None, p99: None, value: bytes / 1e6 }
     }
+
+    /// A share of a processor's time.
+    pub(crate) fn percent(value: f64) -> Self {
+        Figure { unit: Unit::Percent, p50: None, p99: None, value }
+    }
 }

@@ -116,10 +116,11 @@ fn the_tasks_suite_has_its_rows() {
 #[test]
 fn the_startup_suite_has_its_rows() {
     let rows = rows("startup");
-    for name in ["init", "actor_creation_warm", "actor_creation_1", "shutdown"] {
-        assert_eq!(rows[name]["unit"], "ns");
-    }
-    assert_eq!(rows["idle_pss"]["unit"], "MB");
+    let spawned = ["actor_creation_1", "actor_creation_10"].map(|row| (row, "limit_spawn_hello"));
+    beside(&rows, "ns", &["init", "actor_creation_warm", "shutdown"].map(|row| (row, "null")));
+    beside(&rows, "ns", &spawned);
+    beside(&rows, "MB", &[("idle_pss", "null")]);
+    beside(&rows, "%", &[("idle_cpu", "null")]);
     assert_eq!((rows["idle_pss"]["p50"].as_str(), rows["idle_pss"]["limit"].as_str()), ("null", "null"));
 }
 
