@@ -21,13 +21,15 @@ pub enum Suite {
     Calls,
     /// Tasks of a runtime.
     Tasks,
+    /// A parameter server and two workers.
+    ParameterServer,
     /// How long a runtime takes to start and end, and what it costs at rest.
     Startup,
 }
 
 impl Suite {
     /// All suites, in the order in which they run.
-    pub const ALL: [Suite; 4] = [Suite::Store, Suite::Calls, Suite::Tasks, Suite::Startup];
+    pub const ALL: [Suite; 5] = [Suite::Store, Suite::Calls, Suite::Tasks, Suite::ParameterServer, Suite::Startup];
 
     /// Returns the suite's name.
     pub fn name(self) -> &'static str {
@@ -35,6 +37,7 @@ impl Suite {
             Suite::Store => suites::store::NAME,
             Suite::Calls => suites::calls::NAME,
             Suite::Tasks => suites::tasks::NAME,
+            Suite::ParameterServer => suites::ps::NAME,
             Suite::Startup => suites::startup::NAME,
         }
     }
@@ -79,6 +82,7 @@ impl<'a> Session<'a> {
             Suite::Store => suites::store::run(self),
             Suite::Calls => suites::calls::run(self),
             Suite::Tasks => suites::tasks::run(self),
+            Suite::ParameterServer => suites::ps::run(self),
             Suite::Startup => suites::startup::run(self),
         }
     }

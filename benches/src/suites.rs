@@ -2,6 +2,7 @@
 
 pub(crate) mod calls;
 pub(crate) mod cast;
+pub(crate) mod ps;
 pub(crate) mod startup;
 pub(crate) mod store;
 pub(crate) mod tasks;

@@ -86,6 +86,12 @@ const TASKS: [Wanted; 4] = [
     ("queued_1M_tasks", &[Least(1e6)]),
 ];
 
+const PARAMETER_SERVER: [Wanted; 3] = [
+    ("ps_sync_8MB", &[AtLeast(0.7), Least(4.0 * 69.0)]),
+    ("ps_async_8MB", &[AtLeast(0.7), Least(4.0 * 103.0)]),
+    ("ps_sync_80MB", &[AtLeast(0.7), Least(4.0 * 8.3)]),
+];
+
 const STARTUP: [Wanted; 7] = [
     ("init", &[Within(5e6)]),
     ("shutdown", &[Within(5e6)]),
@@ -190,6 +196,7 @@ fn find(row: &Row) -> &'static [Target] {
         "store" => &STORE,
         "calls" => &CALLS,
         "tasks" => &TASKS,
+        "ps" => &PARAMETER_SERVER,
         "startup" => &STARTUP,
         _ => &[],
     };

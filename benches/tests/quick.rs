@@ -114,6 +114,14 @@ fn the_tasks_suite_has_its_rows() {
 }
 
 #[test]
+fn the_ps_suite_has_its_rows() {
+    let rows = rows("ps");
+    let wanted =
+        [("ps_sync_8MB", "limit_ps_8MB"), ("ps_async_8MB", "limit_ps_async_8MB"), ("ps_sync_80MB", "limit_ps_80MB")];
+    beside(&rows, "1/s", &wanted);
+}
+
+#[test]
 fn the_startup_suite_has_its_rows() {
     let rows = rows("startup");
     let spawned = ["actor_creation_1", "actor_creation_10"].map(|row| (row, "limit_spawn_hello"));

@@ -183,6 +183,8 @@ pub(crate) enum BenchSuite {
     Calls,
     /// Tasks of a runtime, one by one and queued
     Tasks,
+    /// A parameter server and two workers
+    Ps,
     /// Init, shutdown, creation of actors, memory at rest
     Startup,
     /// All of these

@@ -16,6 +16,7 @@ fn covers(asked: BenchSuite, suite: Suite) -> bool {
         BenchSuite::Store => suite == Suite::Store,
         BenchSuite::Calls => suite == Suite::Calls,
         BenchSuite::Tasks => suite == Suite::Tasks,
+        BenchSuite::Ps => suite == Suite::ParameterServer,
         BenchSuite::Startup => suite == Suite::Startup,
         BenchSuite::All => true,
     }
