@@ -8,12 +8,13 @@ use mobula_bench::{Suite, run, run_child_role};
 const USAGE: &str = "\
 Measures Mobula and, in the same run, what the machine can do.
 
-usage: mobula-bench [store|calls|tasks|ps|startup|all]... [--json] [--quick]
+usage: mobula-bench [store|calls|tasks|ps|ray|startup|all]... [--json] [--quick]
 
   store     the store by itself, alone, shared, crowded and full of objects
   calls     calls and objects of a runtime
   tasks     tasks of a runtime, one by one and queued
   ps        a parameter server and two workers
+  ray       the rows of Ray's microbenchmark, in Ray's names
   startup   init, shutdown, creation of actors, memory at rest
   all       all of these (the default)
 

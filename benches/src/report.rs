@@ -193,6 +193,7 @@ impl<W: Write> Sink for TableSink<W> {
             row.unit.show(row.value),
             row.limit.map_or("-".to_owned(), |limit| row.unit.show(limit)),
             row.ratio().map_or("-".to_owned(), |ratio| match ratio {
+                ratio if ratio < 0.001 => format!("{ratio:.1e}"),
                 ratio if ratio < 0.1 => format!("{ratio:.4}"),
                 ratio if ratio < 1000.0 => format!("{ratio:.2}"),
                 ratio => format!("{ratio:.0}"),
@@ -207,13 +208,18 @@ impl<W: Write> Sink for TableSink<W> {
 
     fn skipped(&mut self, skipped: &Skipped) -> io::Result<()> {
         self.heading(skipped.suite)?;
-        writeln!(self.out, "  {:<31} not measured: {}", skipped.row, skipped.why)
+        writeln!(self.out, "  {:<1$} not measured: {2}", skipped.row, NAME_WIDTH - 2, skipped.why)
     }
 }
 
+/// As wide as the longest name that we have, indented.
+const NAME_WIDTH: usize = 47;
+
 fn line(out: &mut impl Write, name: &str, columns: [&str; 7], last: &str) -> io::Result<()> {
     let [p50, p99, value, limit, ratio, target, verdict] = columns;
-    let text = format!("{name:<33}{p50:>11}{p99:>11}{value:>12}{limit:>12}{ratio:>9}  {target:<14}{verdict:<14}{last}");
+    let text = format!(
+        "{name:<NAME_WIDTH$}{p50:>11}{p99:>11}{value:>12}{limit:>12}{ratio:>9}  {target:<14}{verdict:<14}{last}"
+    );
     writeln!(out, "{}", text.trim_end())
 }
 

@@ -23,13 +23,16 @@ pub enum Suite {
     Tasks,
     /// A parameter server and two workers.
     ParameterServer,
+    /// Ray's microbenchmark, in Ray's names.
+    Ray,
     /// How long a runtime takes to start and end, and what it costs at rest.
     Startup,
 }
 
 impl Suite {
     /// All suites, in the order in which they run.
-    pub const ALL: [Suite; 5] = [Suite::Store, Suite::Calls, Suite::Tasks, Suite::ParameterServer, Suite::Startup];
+    pub const ALL: [Suite; 6] =
+        [Suite::Store, Suite::Calls, Suite::Tasks, Suite::ParameterServer, Suite::Ray, Suite::Startup];
 
     /// Returns the suite's name.
     pub fn name(self) -> &'static str {
@@ -38,6 +41,7 @@ impl Suite {
             Suite::Calls => suites::calls::NAME,
             Suite::Tasks => suites::tasks::NAME,
             Suite::ParameterServer => suites::ps::NAME,
+            Suite::Ray => suites::ray::NAME,
             Suite::Startup => suites::startup::NAME,
         }
     }
@@ -83,6 +87,7 @@ impl<'a> Session<'a> {
             Suite::Calls => suites::calls::run(self),
             Suite::Tasks => suites::tasks::run(self),
             Suite::ParameterServer => suites::ps::run(self),
+            Suite::Ray => suites::ray::run(self),
             Suite::Startup => suites::startup::run(self),
         }
     }
@@ -116,6 +121,16 @@ impl<'a> Session<'a> {
             self.emit(suite, limit.name(), figure, None)?;
         }
         Ok(())
+    }
+
+    /// Measures a limit of nanoseconds and emits it as a row of rates, for suites whose rows are rates.
+    pub(crate) fn rate_limit(&mut self, suite: &'static str, limit: Limit) -> Result<()> {
+        if let Some(why) = limit.obstacle() {
+            return self.skip(suite, limit.name(), why);
+        }
+        self.begin(limit.name());
+        let figure = limit.measure(self.clock, self.quick)?.as_rate();
+        self.emit(suite, limit.name(), figure, None)
     }
 
     /// Emits a row beside another one of this suite that says what it could be at best.
@@ -182,10 +197,14 @@ impl Figure {
         Figure { unit: Unit::GigabytesPerSecond, value: bytes as f64 / times.value.max(1.0), ..times }
     }
 
+    /// The same as another figure, counted in how many fit into a second.
+    pub(crate) fn as_rate(self) -> Self {
+        Figure { unit: Unit::PerSecond, value: 1e9 / self.value.max(1e-3), ..self }
+    }
+
     /// Times of single operations; the value is how many fit into a second.
     pub(crate) fn per_second(samples: &Samples) -> Self {
-        let times = Self::of(samples);
-        Figure { unit: Unit::PerSecond, value: 1e9 / times.value.max(1e-3), ..times }
+        Self::of(samples).as_rate()
     }
 
     /// Bytes that nobody timed.

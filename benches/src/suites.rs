@@ -3,6 +3,7 @@
 pub(crate) mod calls;
 pub(crate) mod cast;
 pub(crate) mod ps;
+pub(crate) mod ray;
 pub(crate) mod startup;
 pub(crate) mod store;
 pub(crate) mod tasks;

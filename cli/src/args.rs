@@ -185,6 +185,8 @@ pub(crate) enum BenchSuite {
     Tasks,
     /// A parameter server and two workers
     Ps,
+    /// The rows of Ray's microbenchmark, in Ray's names
+    Ray,
     /// Init, shutdown, creation of actors, memory at rest
     Startup,
     /// All of these

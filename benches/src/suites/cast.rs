@@ -95,6 +95,25 @@ pub(crate) fn many_refs(count: u64) -> mobula::Result<Vec<ObjectRef<u64>>> {
     (0..count).map(|i| mobula::put(&i)).collect()
 }
 
+/// Puts as many small values.
+#[mobula::task]
+pub(crate) fn put_small(count: u64) -> mobula::Result<u64> {
+    for i in 0..count {
+        mobula::put(&i)?;
+    }
+    Ok(count)
+}
+
+/// Puts an array as often, dropping each.
+#[mobula::task]
+pub(crate) fn put_large(times: usize, numbers: usize) -> mobula::Result<usize> {
+    let source = vec![1_i64; numbers];
+    for _ in 0..times {
+        Array::from_slice(&source)?;
+    }
+    Ok(times)
+}
+
 /// Returns what Ray's microbenchmark calls n, half of the processors, but at least 2 and at most 16.
 pub(crate) fn several() -> usize {
     (cpus() / 2).clamp(2, 16)

@@ -35,7 +35,7 @@ pub(crate) fn run(session: &mut Session<'_>) -> Result<()> {
     let samples = one_by_one(session, "tasks_sync")?;
     session.emit(NAME, "tasks_sync", Figure::of(&samples), Some(Limit::SpinRtt.name()))?;
     session.begin("tasks_async");
-    let samples = batches(session, "tasks_async")?;
+    let samples = batches(session, "tasks_async")?.divided_by(BATCH);
     session.emit(NAME, "tasks_async", Figure::per_second(&samples), Some(Limit::Stream.name()))?;
     queued(session)?;
     runtime.shutdown();
@@ -50,12 +50,12 @@ pub(crate) fn one_by_one(session: &Session<'_>, row: &'static str) -> Result<Sam
     singles(session.clock(), count, task)
 }
 
-/// Times batches of 1,000 tasks and divides by them.
+/// Times batches of 1,000 tasks.
 pub(crate) fn batches(session: &Session<'_>, row: &'static str) -> Result<Samples> {
     let batch = |_| all(row, BATCH);
     let count = session.count(100, 5);
     (0..1 + count / 10).try_for_each(batch)?;
-    Ok(singles(session.clock(), count, batch)?.divided_by(BATCH))
+    singles(session.clock(), count, batch)
 }
 
 fn queued(session: &mut Session<'_>) -> Result<()> {

@@ -17,6 +17,7 @@ fn covers(asked: BenchSuite, suite: Suite) -> bool {
         BenchSuite::Calls => suite == Suite::Calls,
         BenchSuite::Tasks => suite == Suite::Tasks,
         BenchSuite::Ps => suite == Suite::ParameterServer,
+        BenchSuite::Ray => suite == Suite::Ray,
         BenchSuite::Startup => suite == Suite::Startup,
         BenchSuite::All => true,
     }

@@ -21,10 +21,10 @@ use super::NAME;
 
 pub(super) fn measure(session: &mut Session<'_>) -> Result<()> {
     const ROWS: [&str; 3] = ["1_n_actor_calls_async", "n_n_actor_calls_async", "n_n_actor_calls_with_arg_async"];
-    let workloads = [Crowd::one_to_many, Crowd::many_to_many, Crowd::pairs];
-    for (row, workload) in ROWS.into_iter().zip(workloads) {
+    let many: fn(usize) -> Result<Crowd> = |calls| Crowd::many_to_many(cast::several(), calls);
+    for (row, crowd) in ROWS.into_iter().zip([Crowd::one_to_many, many, Crowd::pairs]) {
         session.begin(row);
-        let crowd = workload(BATCH)?;
+        let crowd = crowd(BATCH)?;
         let samples = crowd.measure(session, row, (200, 10))?;
         session.emit(NAME, row, Figure::per_second(&samples), Some(Limit::Stream.name()))?;
     }
@@ -44,17 +44,14 @@ pub(crate) struct Crowd {
 impl Crowd {
     /// One client and n actors.
     pub(crate) fn one_to_many(calls: usize) -> Result<Crowd> {
-        let echoes = cast::echoes(cast::several())?;
-        let callees = echoes.len();
-        Ok(Crowd { clients: cast::clients(&[echoes])?, calls, callees, with_array: false })
+        Crowd::many_to_many(1, calls)
     }
 
-    /// n clients, each calling all of the same n actors.
-    pub(crate) fn many_to_many(calls: usize) -> Result<Crowd> {
+    /// Clients that call all of the same n actors.
+    pub(crate) fn many_to_many(clients: usize, calls: usize) -> Result<Crowd> {
         let echoes = cast::echoes(cast::several())?;
         let callees = echoes.len();
-        let clients = cast::clients(&vec![echoes; callees])?;
-        Ok(Crowd { clients, calls, callees, with_array: false })
+        Ok(Crowd { clients: cast::clients(&vec![echoes; clients])?, calls, callees, with_array: false })
     }
 
     /// n clients, each with an actor of its own, to which it gives a ref.
