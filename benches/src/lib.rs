@@ -39,7 +39,7 @@
 //!     if let Some(code) = mobula_bench::run_child_role() {
 //!         return code;
 //!     }
-//!     match mobula_bench::run(&[mobula_bench::Suite::Store], false, true) {
+//!     match mobula_bench::run(&mobula_bench::Options::new().suite(mobula_bench::Suite::Store).quick(true)) {
 //!         Ok(()) => ExitCode::SUCCESS,
 //!         Err(complaint) => {
 //!             eprintln!("{complaint}");
@@ -55,8 +55,10 @@ mod child;
 #[allow(unsafe_code, reason = "reads the time stamp counter")]
 mod clock;
 mod error;
+mod html;
 mod limits;
 mod machine;
+mod peers;
 mod process;
 mod report;
 mod runner;
@@ -73,9 +75,11 @@ mod watchdog;
 pub use child::{CHILD, run_child_role};
 pub use clock::Clock;
 pub use error::{Error, Result};
+pub use html::HtmlSink;
 pub use machine::Machine;
+pub use peers::{Against, Peers};
 pub use report::{JsonSink, Row, Sink, Skipped, TableSink, Unit};
-pub use runner::run;
+pub use runner::{Options, run};
 pub use sample::Samples;
 pub use session::{Session, Suite};
 pub use targets::Verdict;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs;
 
 use crate::clock::Clock;
+use crate::report::VERSION;
 
 /// Describes the machine: without it no figure means anything.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,7 +63,7 @@ impl fmt::Display for Machine {
 
 /// Describes what measured: version and clock.
 pub(crate) fn instrument(clock: &Clock) -> String {
-    format!("mobula {}, clock {} ({:.1} ns subtracted)", env!("CARGO_PKG_VERSION"), clock.name(), clock.overhead_ns())
+    format!("mobula {VERSION}, clock {} ({:.1} ns subtracted)", clock.name(), clock.overhead_ns())
 }
 
 /// Returns how many processors this process may use.

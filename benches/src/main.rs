@@ -3,12 +3,13 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use mobula_bench::{Suite, run, run_child_role};
+use mobula_bench::{Options, Suite, run, run_child_role};
 
 const USAGE: &str = "\
 Measures Mobula and, in the same run, what the machine can do.
 
 usage: mobula-bench [store|calls|tasks|ps|ray|startup|all]... [--json] [--quick]
+                    [--against NAME|FILE,...] [--html FILE]
 
   store     the store by itself, alone, shared, crowded and full of objects
   calls     calls and objects of a runtime
@@ -20,6 +21,9 @@ usage: mobula-bench [store|calls|tasks|ps|ray|startup|all]... [--json] [--quick]
 
   --json    a line of JSON for each row in place of the table
   --quick   few samples, some seconds: shows that all works
+  --against others' figures and how many times better ours are: from files of lines as --json prints
+            them, or from the scripts of benches/compare (plasma, vineyard, ray), if they are installed
+  --html    a page with charts, too
   --help    this text
   --version the version
 ";
@@ -27,7 +31,7 @@ usage: mobula-bench [store|calls|tasks|ps|ray|startup|all]... [--json] [--quick]
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
 enum Request {
-    Run { suites: Vec<Suite>, json: bool, quick: bool },
+    Run(Options),
     Print(String),
 }
 
@@ -38,7 +42,7 @@ fn main() -> ExitCode {
     }
     let done = match parse(std::env::args().skip(1)) {
         Ok(Request::Print(text)) => io::stdout().write_all(text.as_bytes()).map_err(|error| error.to_string()),
-        Ok(Request::Run { suites, json, quick }) => run(&suites, json, quick),
+        Ok(Request::Run(options)) => run(&options),
         Err(complaint) => {
             let _ = write!(io::stderr(), "mobula-bench: {complaint}\n\n{USAGE}");
             return ExitCode::from(2);
@@ -53,22 +57,25 @@ fn main() -> ExitCode {
     }
 }
 
-fn parse(args: impl Iterator<Item = String>) -> Result<Request, String> {
-    let (mut suites, mut json, mut quick) = (Vec::new(), false, false);
-    for arg in args {
-        match arg.as_str() {
-            "--json" => json = true,
-            "--quick" => quick = true,
+fn parse(mut args: impl Iterator<Item = String>) -> Result<Request, String> {
+    let mut options = Options::new();
+    while let Some(arg) = args.next() {
+        let mut value = || args.next().ok_or(format!("{arg} takes a value"));
+        options = match arg.as_str() {
+            "--json" => options.json(true),
+            "--quick" => options.quick(true),
+            "--html" => options.html(value()?),
+            "--against" => value()?.split(',').fold(options, Options::against),
             "--help" | "-h" => return Ok(Request::Print(USAGE.to_owned())),
             "--version" => return Ok(Request::Print(format!("mobula-bench {}\n", env!("CARGO_PKG_VERSION")))),
-            "all" => suites.extend(Suite::ALL),
+            "all" => Suite::ALL.into_iter().fold(options, Options::suite),
             name => match Suite::ALL.into_iter().find(|suite| suite.name() == name) {
-                Some(suite) => suites.push(suite),
+                Some(suite) => options.suite(suite),
                 None => return Err(format!("there is no suite or option {name:?}")),
             },
-        }
+        };
     }
-    Ok(Request::Run { suites, json, quick })
+    Ok(Request::Run(options))
 }
 
 #[cfg(test)]
@@ -81,12 +88,15 @@ mod tests {
 
     #[test]
     fn suites_and_options_in_any_order() {
-        let all = Suite::ALL.to_vec();
-        assert_eq!(parsed("").unwrap(), Request::Run { suites: Vec::new(), json: false, quick: false });
-        assert_eq!(parsed("--json all --quick").unwrap(), Request::Run { suites: all, json: true, quick: true });
-        let two = vec![Suite::Startup, Suite::Store];
-        assert_eq!(parsed("startup store").unwrap(), Request::Run { suites: two, json: false, quick: false });
+        let all = Suite::ALL.into_iter().fold(Options::new(), Options::suite);
+        assert_eq!(parsed("").unwrap(), Request::Run(Options::new()));
+        assert_eq!(parsed("--json all --quick").unwrap(), Request::Run(all.json(true).quick(true)));
+        let two = Options::new().suite(Suite::Startup).suite(Suite::Store);
+        assert_eq!(parsed("startup store").unwrap(), Request::Run(two));
+        let shown = Options::new().against("ray").against("a.jsonl").html("page.html").suite(Suite::Calls);
+        assert_eq!(parsed("calls --html page.html --against ray,a.jsonl").unwrap(), Request::Run(shown));
         assert!(matches!(parsed("store --help"), Ok(Request::Print(_))));
         assert!(parsed("stoer").unwrap_err().contains("stoer"));
+        assert!(parsed("store --html").unwrap_err().contains("--html"));
     }
 }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 
+use crate::peers::Against;
 use crate::targets::Verdict;
 
 /// What a row's `value` and `limit` are counted in.
@@ -33,9 +34,25 @@ impl Unit {
         }
     }
 
+    /// Says whether a larger figure is the better one.
+    pub(crate) fn is_better_if_more(self) -> bool {
+        matches!(self, Unit::GigabytesPerSecond | Unit::PerSecond)
+    }
+
+    /// Shows a power of ten.
+    pub(crate) fn show_power(self, exponent: f64) -> String {
+        match self.show(10_f64.powf(exponent)).split_once(' ') {
+            Some((number, unit)) if number.contains('.') => {
+                format!("{} {unit}", number.trim_end_matches('0').trim_end_matches('.'))
+            }
+            Some((number, unit)) => format!("{number} {unit}"),
+            None => String::new(),
+        }
+    }
+
     pub(crate) fn show(self, value: f64) -> String {
         match self {
-            Unit::Nanoseconds => time(value),
+            Unit::Nanoseconds => timed(value),
             Unit::GigabytesPerSecond => format!("{value:.2} GB/s"),
             Unit::PerSecond if value >= 1e6 => format!("{:.2} M/s", value / 1e6),
             Unit::PerSecond if value >= 1e3 => format!("{:.2} k/s", value / 1e3),
@@ -45,6 +62,9 @@ impl Unit {
         }
     }
 }
+
+/// The version that the figures are of.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// A measured figure beside its limit; the crate's page says what each number means.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,6 +86,8 @@ pub struct Row {
     pub limit: Option<f64>,
     /// The row that the limit is the value of.
     pub limit_row: Option<&'static str>,
+    /// What others reach, if the run was told to ask them.
+    pub against: Vec<Against>,
 }
 
 impl Row {
@@ -86,8 +108,14 @@ impl Row {
             _ => "null".to_owned(),
         };
         let limit_row = self.limit_row.map_or("null".to_owned(), quote);
+        let pairs =
+            self.against.iter().map(|against| format!("{}:{}", quote(&against.peer), number(Some(against.value))));
+        let against = match pairs.collect::<Vec<_>>().join(",") {
+            pairs if pairs.is_empty() => pairs,
+            pairs => format!(",\"against\":{{{pairs}}}"),
+        };
         format!(
-            "{{\"suite\":{},\"row\":{},\"unit\":{},\"p50\":{},\"p99\":{},\"value\":{},\"limit\":{},\"limit_row\":{limit_row}}}",
+            "{{\"suite\":{},\"row\":{},\"unit\":{},\"p50\":{},\"p99\":{},\"value\":{},\"limit\":{},\"limit_row\":{limit_row},\"version\":{VERSION:?}{against}}}",
             quote(self.suite),
             quote(self.row),
             quote(self.unit.symbol()),
@@ -132,6 +160,15 @@ pub trait Sink {
     ///
     /// If it cannot be written.
     fn skipped(&mut self, skipped: &Skipped) -> io::Result<()>;
+
+    /// Learns that there will be no more rows.
+    ///
+    /// # Errors
+    ///
+    /// If what was kept until now cannot be written.
+    fn finish(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Writes a line of JSON for each row; what was skipped goes to standard error.
@@ -185,11 +222,11 @@ impl<W: Write> TableSink<W> {
 impl<W: Write> Sink for TableSink<W> {
     fn row(&mut self, row: &Row) -> io::Result<()> {
         self.heading(row.suite)?;
-        let timed = |ns: Option<f64>| ns.map_or("-".to_owned(), time);
+        let ns = |time: Option<f64>| time.map_or("-".to_owned(), timed);
         let verdict = row.verdict();
         let shown = [
-            timed(row.p50),
-            timed(row.p99),
+            ns(row.p50),
+            ns(row.p99),
             row.unit.show(row.value),
             row.limit.map_or("-".to_owned(), |limit| row.unit.show(limit)),
             row.ratio().map_or("-".to_owned(), |ratio| match ratio {
@@ -202,7 +239,11 @@ impl<W: Write> Sink for TableSink<W> {
             verdict.map_or(String::new(), |verdict| verdict.to_string()),
         ];
         let name = format!("  {}", row.row);
-        line(&mut self.out, &name, shown.each_ref().map(String::as_str), row.limit_row.unwrap_or(""))?;
+        let mut last = row.limit_row.unwrap_or("").to_owned();
+        for against in &row.against {
+            last = format!("{last:<LIMIT_WIDTH$}  {}", against.show(row.unit));
+        }
+        line(&mut self.out, &name, shown.each_ref().map(String::as_str), &last)?;
         self.out.flush()
     }
 
@@ -214,6 +255,17 @@ impl<W: Write> Sink for TableSink<W> {
 
 /// As wide as the longest name that we have, indented.
 const NAME_WIDTH: usize = 47;
+/// The same of the names of limits.
+const LIMIT_WIDTH: usize = 22;
+
+impl Against {
+    /// Shows the figure and how many times better ours is.
+    pub(crate) fn show(&self, unit: Unit) -> String {
+        let Against { peer, value, ratio } = self;
+        let ratio = if *ratio < 10.0 { format!("{ratio:.2}") } else { format!("{ratio:.0}") };
+        format!("{peer} {} ({ratio}x)", unit.show(*value))
+    }
+}
 
 fn line(out: &mut impl Write, name: &str, columns: [&str; 7], last: &str) -> io::Result<()> {
     let [p50, p99, value, limit, ratio, target, verdict] = columns;
@@ -223,7 +275,8 @@ fn line(out: &mut impl Write, name: &str, columns: [&str; 7], last: &str) -> io:
     writeln!(out, "{}", text.trim_end())
 }
 
-fn time(ns: f64) -> String {
+/// Shows a time.
+pub(crate) fn timed(ns: f64) -> String {
     match ns {
         ns if ns < 100.0 => format!("{ns:.1} ns"),
         ns if ns < 10_000.0 => format!("{ns:.0} ns"),
@@ -261,6 +314,7 @@ mod tests {
             value: 8.0,
             limit: Some(10.0),
             limit_row: Some("limit_memcpy_1t"),
+            against: Vec::new(),
         }
     }
 
@@ -268,10 +322,14 @@ mod tests {
     fn a_row_is_a_line_of_json() {
         assert_eq!(
             row().to_json(),
-            r#"{"suite":"store","row":"put","unit":"GB/s","p50":1500.000,"p99":null,"value":8.000,"limit":10.000,"limit_row":"limit_memcpy_1t"}"#
+            format!(
+                r#"{{"suite":"store","row":"put","unit":"GB/s","p50":1500.000,"p99":null,"value":8.000,"limit":10.000,"limit_row":"limit_memcpy_1t","version":"{VERSION}"}}"#
+            )
         );
         let bare = Row { limit: None, limit_row: None, value: f64::NAN, ..row() };
-        assert!(bare.to_json().ends_with(r#""value":null,"limit":null,"limit_row":null}"#));
+        assert!(bare.to_json().contains(r#""value":null,"limit":null,"limit_row":null,"version""#));
+        let against = vec![Against { peer: "ray".to_owned(), value: 2.0, ratio: 4.0 }];
+        assert!(Row { against, ..row() }.to_json().ends_with(r#","against":{"ray":2.000}}"#));
         assert_eq!(quote("a\"b\\c\n"), r#""a\"b\\c\u000a""#);
     }
 

@@ -6,6 +6,7 @@ use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::limits::Limit;
 use crate::machine;
+use crate::peers::Peers;
 use crate::report::{Row, Sink, Skipped, Unit};
 use crate::sample::Samples;
 use crate::suites;
@@ -54,6 +55,7 @@ pub struct Session<'a> {
     sink: &'a mut dyn Sink,
     /// The values of the suite that runs, by row.
     values: HashMap<&'static str, f64>,
+    peers: Peers,
     watchdog: Watchdog,
 }
 
@@ -67,7 +69,19 @@ impl<'a> Session<'a> {
     /// Calibrates the clock; a quick session takes few samples: its figures show that all works and
     /// little more.
     pub fn new(quick: bool, sink: &'a mut dyn Sink) -> Self {
-        Session { clock: Clock::new(), quick, sink, values: HashMap::new(), watchdog: Watchdog::new() }
+        Session {
+            clock: Clock::new(),
+            quick,
+            sink,
+            values: HashMap::new(),
+            peers: Peers::default(),
+            watchdog: Watchdog::new(),
+        }
+    }
+
+    /// Puts what others reach beside the rows to come.
+    pub fn compare_with(&mut self, peers: Peers) {
+        self.peers = peers;
     }
 
     /// Describes what measures: the version and the clock.
@@ -145,7 +159,7 @@ impl<'a> Session<'a> {
     ) -> Result<()> {
         let measured = limit.and_then(|name| Some((name, *self.values.get(name)?)));
         self.values.insert(row, figure.value);
-        let row = Row {
+        let mut row = Row {
             suite,
             row,
             unit: figure.unit,
@@ -154,7 +168,9 @@ impl<'a> Session<'a> {
             value: figure.value,
             limit: measured.map(|(_, value)| value),
             limit_row: measured.map(|(name, _)| name),
+            against: Vec::new(),
         };
+        row.against = self.peers.about(&row);
         self.sink.row(&row).map_err(Error::io("write a row"))
     }
 

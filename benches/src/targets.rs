@@ -209,7 +209,7 @@ mod tests {
 
     fn row(row: &'static str, p50: f64, value: f64, limit: f64, limit_row: &'static str) -> Row {
         let (unit, limit, limit_row) = (Unit::Nanoseconds, Some(limit), Some(limit_row));
-        Row { suite: "store", row, unit, p50: Some(p50), p99: None, value, limit, limit_row }
+        Row { suite: "store", row, unit, p50: Some(p50), p99: None, value, limit, limit_row, against: Vec::new() }
     }
 
     #[test]

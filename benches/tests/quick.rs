@@ -164,6 +164,23 @@ fn a_table_names_suite_machine_and_limit() {
 }
 
 #[test]
+fn others_figures_stand_beside_ours_and_on_a_page() {
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let (theirs, page) = (folder.join("ray.1.jsonl"), folder.join("figures.html"));
+    std::fs::write(&theirs, r#"{"suite":"ray","row":"tasks_sync","unit":"ns","p50":1665000,"value":1665000}"#).unwrap();
+    let (theirs, page) = (theirs.to_str().unwrap(), page.to_str().unwrap());
+    let output = bench(&["tasks", "--quick", "--against", &format!("nobody,{theirs}"), "--html", page]);
+    let out = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{out}");
+    assert!(out.contains("no figures of nobody: no such file"), "{out}");
+    let row = out.lines().find(|line| line.starts_with("  tasks_sync")).unwrap();
+    assert!(row.contains(" ray 1665.0 us (") && row.ends_with("x)"), "{row}");
+    let html = std::fs::read_to_string(page).unwrap();
+    assert!(html.starts_with("<!DOCTYPE html>") && html.ends_with("</html>\n"), "{html}");
+    assert!(html.contains("<h2>tasks</h2>") && html.contains("<svg") && html.contains("ray 1665.0 us"), "{html}");
+}
+
+#[test]
 fn what_cannot_be_run_is_said() {
     let output = bench(&["stoer"]);
     assert_eq!(output.status.code(), Some(2));

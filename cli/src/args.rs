@@ -204,6 +204,13 @@ pub(crate) struct BenchArgs {
     /// Few samples, some seconds: shows that all works and little more
     #[arg(long)]
     pub(crate) quick: bool,
+    /// Others' figures and how many times better ours are: files of lines as --json prints them, or peers
+    /// whose scripts benches/compare has (plasma, vineyard, ray), run from the repository if installed
+    #[arg(long, value_name = "NAME|FILE", value_delimiter = ',')]
+    pub(crate) against: Vec<String>,
+    /// A page with charts, too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
