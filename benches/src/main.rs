@@ -8,7 +8,7 @@ use mobula_bench::{Options, Suite, run, run_child_role};
 const USAGE: &str = "\
 Measures Mobula and, in the same run, what the machine can do.
 
-usage: mobula-bench [store|calls|tasks|ps|ray|startup|all]... [--json] [--quick]
+usage: mobula-bench [store|calls|tasks|ps|ray|savina|startup|all]... [--json] [--quick]
                     [--against NAME|FILE,...] [--html FILE]
 
   store     the store by itself, alone, shared, crowded and full of objects
@@ -16,6 +16,7 @@ usage: mobula-bench [store|calls|tasks|ps|ray|startup|all]... [--json] [--quick]
   tasks     tasks of a runtime, one by one and queued
   ps        a parameter server and two workers
   ray       the rows of Ray's microbenchmark, in Ray's names
+  savina    benchmarks of the Savina suite for actors
   startup   init, shutdown, creation of actors, memory at rest
   all       all of these (the default)
 

@@ -26,14 +26,16 @@ pub enum Suite {
     ParameterServer,
     /// Ray's microbenchmark, in Ray's names.
     Ray,
+    /// Benchmarks of the Savina suite for actors.
+    Savina,
     /// How long a runtime takes to start and end, and what it costs at rest.
     Startup,
 }
 
 impl Suite {
     /// All suites, in the order in which they run.
-    pub const ALL: [Suite; 6] =
-        [Suite::Store, Suite::Calls, Suite::Tasks, Suite::ParameterServer, Suite::Ray, Suite::Startup];
+    pub const ALL: [Suite; 7] =
+        [Suite::Store, Suite::Calls, Suite::Tasks, Suite::ParameterServer, Suite::Ray, Suite::Savina, Suite::Startup];
 
     /// Returns the suite's name.
     pub fn name(self) -> &'static str {
@@ -43,6 +45,7 @@ impl Suite {
             Suite::Tasks => suites::tasks::NAME,
             Suite::ParameterServer => suites::ps::NAME,
             Suite::Ray => suites::ray::NAME,
+            Suite::Savina => suites::savina::NAME,
             Suite::Startup => suites::startup::NAME,
         }
     }
@@ -102,6 +105,7 @@ impl<'a> Session<'a> {
             Suite::Tasks => suites::tasks::run(self),
             Suite::ParameterServer => suites::ps::run(self),
             Suite::Ray => suites::ray::run(self),
+            Suite::Savina => suites::savina::run(self),
             Suite::Startup => suites::startup::run(self),
         }
     }

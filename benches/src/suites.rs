@@ -4,6 +4,7 @@ pub(crate) mod calls;
 pub(crate) mod cast;
 pub(crate) mod ps;
 pub(crate) mod ray;
+pub(crate) mod savina;
 pub(crate) mod startup;
 pub(crate) mod store;
 pub(crate) mod tasks;

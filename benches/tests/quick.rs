@@ -144,6 +144,14 @@ fn the_ray_suite_has_its_rows() {
 }
 
 #[test]
+fn the_savina_suite_has_its_rows() {
+    let rows = rows("savina");
+    beside(&rows, "1/s", &["ping_pong", "thread_ring"].map(|row| (row, "limit_spin_rtt")));
+    let streams = ["counting", "fork_join_throughput", "big", "banking", "bounded_buffer"];
+    beside(&rows, "1/s", &streams.map(|row| (row, "limit_stream")));
+}
+
+#[test]
 fn the_startup_suite_has_its_rows() {
     let rows = rows("startup");
     let spawned = ["actor_creation_1", "actor_creation_10"].map(|row| (row, "limit_spawn_hello"));

@@ -187,6 +187,8 @@ pub(crate) enum BenchSuite {
     Ps,
     /// The rows of Ray's microbenchmark, in Ray's names
     Ray,
+    /// Benchmarks of the Savina suite for actors
+    Savina,
     /// Init, shutdown, creation of actors, memory at rest
     Startup,
     /// All of these

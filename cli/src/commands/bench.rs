@@ -23,6 +23,7 @@ fn covers(asked: BenchSuite, suite: Suite) -> bool {
         BenchSuite::Tasks => suite == Suite::Tasks,
         BenchSuite::Ps => suite == Suite::ParameterServer,
         BenchSuite::Ray => suite == Suite::Ray,
+        BenchSuite::Savina => suite == Suite::Savina,
         BenchSuite::Startup => suite == Suite::Startup,
         BenchSuite::All => true,
     }
