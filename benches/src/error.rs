@@ -56,7 +56,11 @@ impl Error {
 }
 
 /// Fails unless an operation gave what it must.
-pub(crate) fn check<T: PartialEq + std::fmt::Debug>(row: &'static str, got: T, expected: T) -> Result<()> {
+///
+/// # Errors
+///
+/// [`Error::Wrong`] with both.
+pub fn check<T: PartialEq + std::fmt::Debug>(row: &'static str, got: T, expected: T) -> Result<()> {
     if got == expected {
         return Ok(());
     }

@@ -26,6 +26,9 @@
 //!   operation without what the row is about (get beside others and alone).
 //! - The table also shows the row's target and whether it is met; [`Verdict`] has how targets scale.
 //!
+//! Suites of somebody's own stand beside the limits in the same way: [`Session::run_own`] shows one, and so
+//! does the example `own_suite`.
+//!
 //! A figure that cannot be had on this machine is [`Skipped`] with the reason; nothing is estimated.
 //!
 //! Child processes are this executable, started again with [`CHILD`] as first argument, so a binary
@@ -74,12 +77,13 @@ mod watchdog;
 
 pub use child::{CHILD, run_child_role};
 pub use clock::Clock;
-pub use error::{Error, Result};
+pub use error::{Error, Result, check};
 pub use html::HtmlSink;
+pub use limits::Limit;
 pub use machine::Machine;
 pub use peers::{Against, Peers};
 pub use report::{JsonSink, Row, Sink, Skipped, TableSink, Unit};
 pub use runner::{Options, run};
-pub use sample::Samples;
-pub use session::{Session, Suite};
+pub use sample::{Samples, batches, in_turns, singles};
+pub use session::{Figure, Session, Suite};
 pub use targets::Verdict;

@@ -46,23 +46,35 @@ const FALLING_ASLEEP: Duration = Duration::from_micros(20);
 
 /// What can be measured of the machine alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Limit {
+#[non_exhaustive]
+pub enum Limit {
+    /// Read the clock twice.
     Clock,
+    /// Add to a shared word and take it away again.
     AtomicPair,
+    /// Copy 1 KB in the cache.
     Copy1KB,
+    /// Two processes answer each other in a cache line, spinning.
     SpinRtt,
+    /// 1,000 messages there and back, spinning.
     Stream,
+    /// Two processes wake each other, wherever the kernel puts them.
     FutexRtt,
+    /// The same on one processor.
     FutexRttOneCpu,
+    /// The same on two.
     FutexRttTwoCpus,
+    /// The same after both have slept for 2 ms.
     FutexRttAsleep,
+    /// Start a process until its first byte is here.
     SpawnHello,
+    /// Kill a process until that is seen.
     KillSeen,
 }
 
 impl Limit {
     /// Returns the row's name.
-    pub(crate) const fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Limit::Clock => "limit_clock",
             Limit::AtomicPair => "limit_atomic_pair",

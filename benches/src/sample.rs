@@ -36,8 +36,12 @@ impl Samples {
     }
 }
 
-/// Times `count` operations, each alone.
-pub(crate) fn singles(clock: Clock, count: usize, mut operation: impl FnMut(usize) -> Result<()>) -> Result<Samples> {
+/// Times `count` operations, each alone; an operation gets its number.
+///
+/// # Errors
+///
+/// The first error of an operation.
+pub fn singles(clock: Clock, count: usize, mut operation: impl FnMut(usize) -> Result<()>) -> Result<Samples> {
     let mut times = Vec::with_capacity(count);
     for i in 0..count {
         let start = clock.now();
@@ -47,8 +51,12 @@ pub(crate) fn singles(clock: Clock, count: usize, mut operation: impl FnMut(usiz
     Ok(Samples::new(times))
 }
 
-/// Times `count` batches of `size` operations and divides by `size`.
-pub(crate) fn batches(
+/// Times `count` batches of `size` operations and divides by `size`; an operation gets its number.
+///
+/// # Errors
+///
+/// The first error of an operation.
+pub fn batches(
     clock: Clock,
     count: usize,
     size: usize,
@@ -62,7 +70,11 @@ pub(crate) fn batches(
 /// machine disturbs all.
 ///
 /// An operation returns the nanoseconds that it took.
-pub(crate) fn in_turns<const N: usize>(
+///
+/// # Errors
+///
+/// The first error of an operation.
+pub fn in_turns<const N: usize>(
     warm_up: usize,
     rounds: usize,
     mut operations: [&mut dyn FnMut() -> Result<f64>; N],

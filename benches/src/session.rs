@@ -110,17 +110,65 @@ impl<'a> Session<'a> {
         }
     }
 
-    pub(crate) fn clock(&self) -> Clock {
+    /// Runs a suite of somebody's own: whatever `suite` measures and emits.
+    ///
+    /// # Errors
+    ///
+    /// Those of `suite`.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use mobula::prelude::*;
+    /// use mobula_bench::{Figure, Limit, Session, TableSink, check, singles};
+    ///
+    /// struct Greeter;
+    ///
+    /// #[mobula::actor]
+    /// impl Greeter {
+    ///     pub fn new() -> Self {
+    ///         Greeter
+    ///     }
+    ///
+    ///     pub fn greet(&self, name: String) -> String {
+    ///         format!("hello, {name}")
+    ///     }
+    /// }
+    ///
+    /// fn greetings(session: &mut Session<'_>) -> mobula_bench::Result<()> {
+    ///     session.limits("greetings", &[Limit::SpinRtt])?;
+    ///     session.begin("greet");
+    ///     let _runtime = mobula::init(Config::new())?;
+    ///     let greeter = Greeter::remote()?;
+    ///     let greet = |_| check("greet", mobula::get(&greeter.greet("you").remote())?, "hello, you".to_owned());
+    ///     let samples = singles(session.clock(), session.count(100_000, 1_000), greet)?;
+    ///     session.emit("greetings", "greet", Figure::of(&samples), Some("limit_spin_rtt"))
+    /// }
+    ///
+    /// // In `main`, behind `run_child_role`:
+    /// # fn measure() -> mobula_bench::Result<()> {
+    /// let mut table = TableSink::new(std::io::stdout());
+    /// Session::new(false, &mut table).run_own(greetings)
+    /// # }
+    /// # fn main() {}
+    /// ```
+    pub fn run_own(&mut self, suite: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        self.values.clear();
+        suite(self)
+    }
+
+    /// Returns the clock that all rows are measured with.
+    pub fn clock(&self) -> Clock {
         self.clock
     }
 
     /// Chooses how many samples to take.
-    pub(crate) fn count(&self, full: usize, quick: usize) -> usize {
+    pub fn count(&self, full: usize, quick: usize) -> usize {
         if self.quick { quick } else { full }
     }
 
     /// Says which row comes next, to whom it may concern if it hangs.
-    pub(crate) fn begin(&self, row: &'static str) {
+    pub fn begin(&self, row: &'static str) {
         self.watchdog.begin(row);
     }
 
@@ -128,7 +176,11 @@ impl<'a> Session<'a> {
     ///
     /// Every suite measures its own: a virtual machine's processors may be neighbours in one minute and
     /// far apart in the next.
-    pub(crate) fn limits(&mut self, suite: &'static str, limits: &[Limit]) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// If a limit cannot be measured, or its row not be written.
+    pub fn limits(&mut self, suite: &'static str, limits: &[Limit]) -> Result<()> {
         for &limit in limits {
             if let Some(why) = limit.obstacle() {
                 self.skip(suite, limit.name(), why)?;
@@ -142,7 +194,11 @@ impl<'a> Session<'a> {
     }
 
     /// Measures a limit of nanoseconds and emits it as a row of rates, for suites whose rows are rates.
-    pub(crate) fn rate_limit(&mut self, suite: &'static str, limit: Limit) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// As [`limits`](Self::limits).
+    pub fn rate_limit(&mut self, suite: &'static str, limit: Limit) -> Result<()> {
         if let Some(why) = limit.obstacle() {
             return self.skip(suite, limit.name(), why);
         }
@@ -154,7 +210,11 @@ impl<'a> Session<'a> {
     /// Emits a row beside another one of this suite that says what it could be at best.
     ///
     /// That one comes first, and counts in the same unit; without it the row stands alone.
-    pub(crate) fn emit(
+    ///
+    /// # Errors
+    ///
+    /// If the row cannot be written.
+    pub fn emit(
         &mut self,
         suite: &'static str,
         row: &'static str,
@@ -179,61 +239,70 @@ impl<'a> Session<'a> {
     }
 
     /// Says why there is no such row.
-    pub(crate) fn skip(&mut self, suite: &'static str, row: &'static str, why: &'static str) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// If that cannot be written.
+    pub fn skip(&mut self, suite: &'static str, row: &'static str, why: &'static str) -> Result<()> {
         self.sink.skipped(&Skipped::new(suite, row, why)).map_err(Error::io("write a row"))
     }
 }
 
 /// What was found out about a row.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Figure {
-    pub(crate) unit: Unit,
-    pub(crate) p50: Option<f64>,
-    pub(crate) p99: Option<f64>,
-    pub(crate) value: f64,
+#[non_exhaustive]
+pub struct Figure {
+    /// What `value` is counted in.
+    pub unit: Unit,
+    /// Half of the operations took no longer, in nanoseconds; `None` where nothing was timed.
+    pub p50: Option<f64>,
+    /// 99 of 100 operations took no longer, in nanoseconds.
+    pub p99: Option<f64>,
+    /// The figure.
+    pub value: f64,
 }
 
 impl Figure {
     /// Times of single operations; the value is their median.
-    pub(crate) fn of(samples: &Samples) -> Self {
+    pub fn of(samples: &Samples) -> Self {
         let p50 = samples.median();
         Figure { unit: Unit::Nanoseconds, p50: Some(p50), p99: Some(samples.percentile(99.0)), value: p50 }
     }
 
     /// A time that is no sample of many.
-    pub(crate) fn nanoseconds(value: f64) -> Self {
+    pub fn nanoseconds(value: f64) -> Self {
         Figure { unit: Unit::Nanoseconds, p50: None, p99: None, value }
     }
 
     /// Another value than the median.
-    pub(crate) fn with_value(self, value: f64) -> Self {
+    pub fn with_value(self, value: f64) -> Self {
         Figure { value, ..self }
     }
 
     /// Times of operations that move `bytes`; the value is the median bandwidth.
-    pub(crate) fn rate(samples: &Samples, bytes: usize) -> Self {
+    pub fn rate(samples: &Samples, bytes: usize) -> Self {
         let times = Self::of(samples);
         // Bytes a nanosecond are gigabytes a second.
         Figure { unit: Unit::GigabytesPerSecond, value: bytes as f64 / times.value.max(1.0), ..times }
     }
 
     /// The same as another figure, counted in how many fit into a second.
-    pub(crate) fn as_rate(self) -> Self {
+    pub fn as_rate(self) -> Self {
         Figure { unit: Unit::PerSecond, value: 1e9 / self.value.max(1e-3), ..self }
     }
 
     /// Times of single operations; the value is how many fit into a second.
-    pub(crate) fn per_second(samples: &Samples) -> Self {
+    pub fn per_second(samples: &Samples) -> Self {
         Self::of(samples).as_rate()
     }
 
     /// Bytes that nobody timed.
-    pub(crate) fn bytes(bytes: f64) -> Self {
+    pub fn bytes(bytes: f64) -> Self {
         Figure { unit: Unit::Megabytes, p50: None, p99: None, value: bytes / 1e6 }
     }
 
     /// A share of a processor's time.
-    pub(crate) fn percent(value: f64) -> Self {
+    pub fn percent(value: f64) -> Self {
         Figure { unit: Unit::Percent, p50: None, p99: None, value }
     }
 }
