@@ -10,7 +10,8 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-PEERS = ("plasma", "vineyard", "ray")
+PEERS = ("plasma", "vineyard", "ray", "multiprocessing")
+SUITES = ("store", "calls", "tasks", "ps", "ray", "startup")
 
 
 def environments():
@@ -34,13 +35,13 @@ def run(command, timeout):
 
 
 def mobula(arguments):
-    if arguments.bench:
-        return [arguments.bench, "store", "--json"]
-    return ["cargo", "run", "--quiet", "--release", "-p", "mobula-bench", "--", "store", "--json"]
+    program = ["cargo", "run", "--quiet", "--release", "-p", "mobula-bench", "--"]
+    return ([arguments.bench] if arguments.bench else program) + arguments.suites + ["--json"]
 
 
-def peer(name):
-    return [str(environments() / name / "bin" / "python"), "-B", "-W", "ignore", str(HERE / f"peer_{name}.py")]
+def peer(name, suites):
+    python = environments() / name / "bin" / "python"
+    return [str(python), "-B", "-W", "ignore", str(HERE / f"peer_{name}.py"), *suites]
 
 
 def figure(row):
@@ -71,7 +72,7 @@ def collect(name, command, arguments):
 
 def shown(unit, value):
     if unit != "ns":
-        return f"{value:.2f} {unit}"
+        return f"{value:,.0f} {unit}" if value >= 1000 else f"{value:.2f} {unit}"
     for size, name in ((1e6, "ms"), (1e3, "us")):
         if value >= size * 10:
             return f"{value / size:.1f} {name}"
@@ -80,7 +81,8 @@ def shown(unit, value):
 
 def ratio(unit, ours, theirs):
     """How many times better Mobula is; times that are too short for the clock count as one nanosecond."""
-    better = max(theirs, 1) / max(ours, 1) if unit == "ns" else ours / theirs
+    less = unit in ("ns", "MB", "%")
+    better = max(theirs, 1) / max(ours, 1) if unit == "ns" else theirs / ours if less else ours / theirs
     return f"{better:,.0f}x" if better >= 100 else f"{better:.2g}x" if better < 10 else f"{better:.0f}x"
 
 
@@ -104,18 +106,20 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few samples")
     parser.add_argument("--repeat", type=int, default=1, metavar="N", help="median of N runs (default 1)")
-    parser.add_argument("--peers", default=",".join(PEERS), help="some of plasma,vineyard,ray")
+    parser.add_argument("--peers", default=",".join(PEERS), help=f"some of {','.join(PEERS)}")
+    parser.add_argument("--suites", default="store", help=f"some of {','.join(SUITES)} (default store)")
     parser.add_argument("--bench", help="a built mobula-bench in place of cargo's")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="write the raw lines there")
     parser.add_argument("--timeout", type=float, default=900, metavar="S", help="for one run (default 900)")
     arguments = parser.parse_args()
     names = [name for name in arguments.peers.split(",") if name]
-    unknown = [name for name in names if name not in PEERS]
+    arguments.suites = [name for name in arguments.suites.split(",") if name]
+    unknown = [name for name in names if name not in PEERS] + [name for name in arguments.suites if name not in SUITES]
     if unknown or arguments.repeat < 1:
-        parser.error(f"there is no peer {unknown[0]!r}" if unknown else "--repeat takes 1 or more")
+        parser.error(f"there is no peer or suite {unknown[0]!r}" if unknown else "--repeat takes 1 or more")
     results = {"mobula": collect("mobula", mobula(arguments), arguments)}
     for name in names:
-        results[name] = collect(name, peer(name), arguments)
+        results[name] = collect(name, peer(name, arguments.suites), arguments)
     if not results["mobula"] or len([found for found in results.values() if found]) < 2:
         print("there is nothing to compare", file=sys.stderr)
         return 1

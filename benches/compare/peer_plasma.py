@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.plasma as plasma
 
-from rows import (CROWDS, LARGE, OBJECT_BYTES, OBJECTS, SIZES, Child, Rows, drawn, gigabytes, serve, server,
+from rows import (CROWDS, LARGE, OBJECT_BYTES, OBJECTS, SIZES, Child, Rows, asked_for, drawn, gigabytes, serve, server,
                   two_clients, until, wakes)
 
 CAPACITY = 4_000_000_000
@@ -177,6 +177,6 @@ def measure(rows, folder):
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--child"]:
         child(sys.argv[2])
-    else:
+    elif asked_for(["store"]):
         with tempfile.TemporaryDirectory(prefix="plasma-") as folder:
-            measure(Rows("plasma", "--quick" in sys.argv), folder)
+            measure(Rows.of_command_line("plasma"), folder)

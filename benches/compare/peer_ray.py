@@ -1,6 +1,5 @@
-"""Ray: `ray.put` and `ray.get` of numpy arrays."""
+"""Ray: `ray.put` and `ray.get` of numpy arrays; `ray_runtime.py` has what is not the store's."""
 import os
-import sys
 import time
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -8,7 +7,8 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 import numpy as np
 import ray
 
-from rows import LARGE, OBJECT_BYTES, OBJECTS, SIZES, Rows, both_clients, drawn, gigabytes, now
+from ray_runtime import SUITES
+from rows import LARGE, OBJECT_BYTES, OBJECTS, SIZES, Rows, asked_for, both_clients, drawn, gigabytes, now
 
 CAPACITY = 4_000_000_000
 # Freed memory comes back by messages.
@@ -110,4 +110,5 @@ def measure(rows):
 
 
 if __name__ == "__main__":
-    measure(Rows("ray", "--quick" in sys.argv))
+    for suite in asked_for(["store", *SUITES]):
+        {"store": measure, **SUITES}[suite](Rows.of_command_line("ray"))

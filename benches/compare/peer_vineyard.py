@@ -10,8 +10,8 @@ warnings.filterwarnings("ignore")
 import numpy as np
 import vineyard
 
-from rows import (CROWDS, LARGE, OBJECT_BYTES, OBJECTS, SIZES, Child, Rows, die_with_parent, drawn, gigabytes,
-                  serve, server, two_clients, until, wakes)
+from rows import (CROWDS, LARGE, OBJECT_BYTES, OBJECTS, SIZES, Child, Rows, asked_for, die_with_parent, drawn,
+                  gigabytes, serve, server, two_clients, until, wakes)
 
 
 def put(client, data):
@@ -180,6 +180,6 @@ def measure(rows, folder):
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--child"]:
         child(sys.argv[2]) if len(sys.argv) == 3 else crowd(sys.argv[3])
-    else:
+    elif asked_for(["store"]):
         with tempfile.TemporaryDirectory(prefix="vineyard-") as folder:
-            measure(Rows("vineyard", "--quick" in sys.argv), folder)
+            measure(Rows.of_command_line("vineyard"), folder)

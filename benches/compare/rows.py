@@ -4,6 +4,7 @@ A row is a line of JSON in the form of `mobula-bench --json`, the suite being th
 """
 import ctypes
 import json
+import pathlib
 import random
 import signal
 import subprocess
@@ -17,6 +18,10 @@ OBJECT_BYTES = 200_000
 SIZES = {"put_1KB": 1024, "put_100KB": 100_000, "put_1MB": 1_000_000}
 LARGE = 100_000_000
 CROWDS = (1, 16, 128)
+# Calls and tasks of a batch, the numbers of 8 and 80 MB, and an array that is an argument.
+BATCH = 1000
+FEW_NUMBERS, MANY_NUMBERS = 1_000_000, 10_000_000
+MEGABYTE = 1_000_000
 # As long as mobula-bench lets both sides of a wake-up sleep.
 IDLE_S = 0.0025
 
@@ -32,8 +37,49 @@ def _clock_cost():
     return sorted(costs)[len(costs) // 2]
 
 
+def asked_for(known):
+    """Returns those of the suites on the command line that this peer knows; all if none is named."""
+    named = [word for word in sys.argv[1:] if not word.startswith("-")]
+    return [suite for suite in named or known if suite in known]
+
+
+def gradient(parameters):
+    """What a worker of the suite ps computes."""
+    return (parameters - 1.0) * (1.0 / 1024.0)
+
+
+def apply(parameters, *steps):
+    """What its server makes of parameters and gradients."""
+    return parameters - sum(steps)
+
+
+def memory_of(process):
+    """Returns the proportional share of memory of a process and its descendants, in bytes."""
+    parents = {}
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(stat.parent.name)] = int(stat.read_text().rsplit(")", 1)[1].split()[1])
+        except OSError:
+            continue  # It has just ended.
+    family = {process}
+    while more := {pid for pid, parent in parents.items() if parent in family} - family:
+        family |= more
+    total = 0
+    for pid in family:
+        try:
+            text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+        except OSError:
+            continue
+        total += sum(int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("Pss:"))
+    return total
+
+
 class Rows:
     """Measures and prints the rows of one peer."""
+
+    @staticmethod
+    def of_command_line(suite):
+        return Rows(suite, "--quick" in sys.argv)
 
     def __init__(self, suite, quick):
         self.suite, self.quick = suite, quick
@@ -47,6 +93,12 @@ class Rows:
         at = lambda percent: float(ordered[max(-(-len(ordered) * percent // 100) - 1, 0)])
         line = {"suite": self.suite, "row": row, "unit": unit, "p50": at(50), "p99": at(99),
                 "value": at(50) if value is None else value, "limit": None, "limit_row": None}
+        print(json.dumps(line), flush=True)
+
+    def amount(self, row, unit, value):
+        """Emits something that is no time of single operations."""
+        line = {"suite": self.suite, "row": row, "unit": unit, "p50": None, "p99": None, "value": value,
+                "limit": None, "limit_row": None}
         print(json.dumps(line), flush=True)
 
     def time(self, row, operation, count, undo=None):

@@ -16,5 +16,6 @@ make() {
 failed=0
 make plasma 'pyarrow==11.0.0' 'numpy<2' || { echo 'plasma cannot be installed here' >&2; failed=1; }
 make vineyard vineyard==0.24.2 'numpy>=2' || { echo 'vineyard cannot be installed here' >&2; failed=1; }
-make ray ray==2.60.0 numpy || { echo 'Ray cannot be installed here' >&2; failed=1; }
+make ray 'ray[client]==2.60.0' numpy || { echo 'Ray cannot be installed here' >&2; failed=1; }
+make multiprocessing numpy || { echo 'numpy cannot be installed here' >&2; failed=1; }
 exit "$failed"

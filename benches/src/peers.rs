@@ -14,6 +14,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::report::{Row, Unit};
+use crate::session::Suite;
 
 /// Where the peers' scripts are, from the root of the repository.
 const SCRIPTS: &str = "benches/compare";
@@ -51,14 +52,14 @@ impl Peers {
     /// Gathers figures; what cannot be had is named in the second list, with the reason.
     ///
     /// Each of `sources` is a file of lines as this program prints them with `--json`, its name up to the
-    /// first dot being the peer's; or the name of a peer whose script is run.
-    pub fn gather(sources: &[String], quick: bool) -> (Peers, Vec<String>) {
+    /// first dot being the peer's; or the name of a peer whose script is run for the suites.
+    pub fn gather(sources: &[String], suites: &[Suite], quick: bool) -> (Peers, Vec<String>) {
         let (mut peers, mut complaints) = (Vec::new(), Vec::new());
         for source in sources {
             let file = Path::new(source);
             let (name, text) = match file.is_file() {
                 true => (stem(file), std::fs::read_to_string(file).map_err(|error| error.to_string())),
-                false => (source.clone(), run(source, quick)),
+                false => (source.clone(), run(source, suites, quick)),
             };
             match text.map(|text| figures(&text)) {
                 Ok(figures) if figures.is_empty() => complaints.push(format!("{source}: there is no figure in it")),
@@ -91,7 +92,7 @@ fn stem(file: &Path) -> String {
 }
 
 /// Runs a peer's script and returns what it prints, or why it cannot.
-fn run(name: &str, quick: bool) -> Result<String, String> {
+fn run(name: &str, suites: &[Suite], quick: bool) -> Result<String, String> {
     let environments = std::env::var_os("COMPARE_VENVS").map_or(PathBuf::from(ENVIRONMENTS), PathBuf::from);
     let script = Path::new(SCRIPTS).join(format!("peer_{name}.py"));
     let python = environments.join(name).join("bin/python");
@@ -102,7 +103,11 @@ fn run(name: &str, quick: bool) -> Result<String, String> {
         return Err(format!("not installed: {} is not there ({SCRIPTS}/setup.sh installs it)", python.display()));
     }
     let mut command = Command::new(python);
-    command.args(["-B", "-W", "ignore"]).arg(script).args(quick.then_some("--quick"));
+    command
+        .args(["-B", "-W", "ignore"])
+        .arg(script)
+        .args(suites.iter().map(|suite| suite.name()))
+        .args(quick.then_some("--quick"));
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -181,7 +186,7 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_named() {
-        let (peers, complaints) = Peers::gather(&["nobody".to_owned()], true);
+        let (peers, complaints) = Peers::gather(&["nobody".to_owned()], &Suite::ALL, true);
         assert!(peers.peers.is_empty());
         assert!(complaints[0].starts_with("nobody: ") && complaints[0].contains("peer_nobody.py"), "{complaints:?}");
         assert_eq!(stem(Path::new("figures/ray.1.jsonl")), "ray");

@@ -82,7 +82,9 @@ impl Options {
 pub fn run(options: &Options) -> Result<(), String> {
     let Options { suites, json, quick, html, against } = options;
     let machine = Machine::look();
-    let (peers, complaints) = Peers::gather(against, *quick);
+    let asked = |suite: &Suite| suites.is_empty() || suites.contains(suite);
+    let suites: Vec<Suite> = Suite::ALL.into_iter().filter(asked).collect();
+    let (peers, complaints) = Peers::gather(against, &suites, *quick);
     let mut sinks = Sinks(match json {
         true => vec![Box::new(JsonSink::new(io::stdout()))],
         false => vec![Box::new(TableSink::new(io::stdout()))],
@@ -100,10 +102,7 @@ pub fn run(options: &Options) -> Result<(), String> {
     let text = format!("{head}{}\n\n", session.instrument());
     notes.write_all(text.as_bytes()).map_err(|error| format!("cannot write: {error}"))?;
     let mut failures = Vec::new();
-    for suite in Suite::ALL {
-        if !suites.is_empty() && !suites.contains(&suite) {
-            continue;
-        }
+    for suite in suites {
         if let Err(error) = session.run(suite) {
             failures.push(format!("suite {}: {}", suite.name(), chain(&error)));
         }

@@ -207,7 +207,7 @@ pub(crate) struct BenchArgs {
     #[arg(long)]
     pub(crate) quick: bool,
     /// Others' figures and how many times better ours are: files of lines as --json prints them, or peers
-    /// whose scripts benches/compare has (plasma, vineyard, ray), run from the repository if installed
+    /// whose scripts benches/compare has (plasma, vineyard, ray, multiprocessing), run if installed
     #[arg(long, value_name = "NAME|FILE", value_delimiter = ',')]
     pub(crate) against: Vec<String>,
     /// A page with charts, too

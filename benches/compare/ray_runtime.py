@@ -1,0 +1,216 @@
+"""Ray: actor calls, tasks, a parameter server, start and end; and Ray's own microbenchmark."""
+import os
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import ray
+
+from rows import BATCH, FEW_NUMBERS, MANY_NUMBERS, MEGABYTE, apply, gradient, memory_of, now
+
+CAPACITY = 4_000_000_000
+
+
+@ray.remote(num_cpus=0)
+class Echo:
+    def successor(self, number):
+        return number + 1
+
+    def last(self, array):
+        return array[-1]
+
+    def pid(self):
+        return os.getpid()
+
+    def nap(self):
+        time.sleep(600)
+
+
+@ray.remote(num_cpus=0)
+class Client:
+    def __init__(self, callees):
+        self.callees = callees
+
+    def batch(self, calls):
+        return len(ray.get([callee.successor.remote(i) for callee in self.callees for i in range(calls)]))
+
+    def batch_with_array(self, calls):
+        array = ray.put(np.full(128, 2.5))
+        return len(ray.get([callee.last.remote(array) for callee in self.callees for _ in range(calls)]))
+
+
+@ray.remote
+def successor(number):
+    return number + 1
+
+
+@ray.remote
+def many_refs(count):
+    return [ray.put(i) for i in range(count)]
+
+
+@ray.remote(num_cpus=0)
+class Server:
+    def __init__(self, numbers):
+        self.weights = np.zeros(numbers)
+
+    def parameters(self):
+        return self.weights
+
+    def push(self, step):
+        self.weights = apply(self.weights, step)
+
+    def apply(self, *steps):
+        self.weights = apply(self.weights, *steps)
+        return self.weights
+
+
+@ray.remote(num_cpus=0)
+class Worker:
+    def gradient(self, parameters):
+        return gradient(parameters)
+
+    def run(self, server, iterations):
+        for _ in range(iterations):
+            ray.get(server.push.remote(gradient(ray.get(server.parameters.remote()))))
+        return iterations
+
+
+def init():
+    ray.init(num_cpus=2, include_dashboard=False, object_store_memory=CAPACITY, log_to_driver=False,
+             logging_level="ERROR")
+
+
+def batches(rows, row, operation, operations, count):
+    """Emits a rate; `operation` does so many operations."""
+    times = [time / operations for time in rows.times(operation, count)]
+    rows.emit(row, "1/s", times, 1e9 / max(statistics.median(times), 1))
+
+
+def echoes(count):
+    made = [Echo.remote() for _ in range(count)]
+    ray.get([echo.successor.remote(0) for echo in made])
+    return made
+
+
+def calls(rows):
+    init()
+    echo, = echoes(1)
+    rows.time("actor_call_sync_hot", lambda: ray.get(echo.successor.remote(1)), rows.count(2000))
+    batches(rows, "1_1_actor_calls_async", lambda: ray.get([echo.successor.remote(i) for i in range(BATCH)]), BATCH,
+            rows.count(10, 2))
+    four, turn = echoes(4), [0]
+
+    def in_turn():
+        turn[0] += 1
+        return ray.get(four[turn[0] % 4].successor.remote(1))
+    rows.time("actor_call_sync_oversubscribed", in_turn, rows.count(1000))
+    two = echoes(2)
+    crowds = [("1_n_actor_calls_async", [two], "batch", 2), ("n_n_actor_calls_async", [two, two], "batch", 4),
+              ("n_n_actor_calls_with_arg_async", [two[:1], two[1:]], "batch_with_array", 2)]
+    for row, callees, method, factor in crowds:
+        clients = [Client.remote(some) for some in callees]
+        batches(rows, row, lambda: ray.get([getattr(client, method).remote(BATCH) for client in clients]),
+                factor * BATCH, rows.count(10, 2))
+    array = np.arange(MEGABYTE // 8, dtype=np.float64)
+    stored = ray.put(array)
+    rows.time("actor_call_1MB_array", lambda: ray.get(echo.last.remote(stored)), rows.count(500))
+    rows.time("actor_call_1MB_array_put", lambda: ray.get(echo.last.remote(array)), rows.count(500))
+    listed = many_refs.remote(10_000)
+    rows.time("get_10k_refs", lambda: ray.get(listed), rows.count(10, 2))
+
+    def one_by_one():
+        left = [successor.remote(i) for i in range(BATCH)]
+        while left:
+            ready, left = ray.wait(left)
+            ray.get(ready)
+    rows.time("wait_1k_refs", one_by_one, rows.count(5, 1))
+    times = []
+    for _ in range(rows.count(10, 2)):
+        victim, = echoes(1)
+        pid, nap = ray.get(victim.pid.remote()), victim.nap.remote()
+        time.sleep(0.5)
+        start = now()
+        os.kill(pid, signal.SIGKILL)
+        try:
+            ray.get(nap)
+        except ray.exceptions.RayActorError:
+            times.append(now() - start)
+    rows.emit("kill_actor_to_error", "ns", times)
+    ray.shutdown()
+
+
+def tasks(rows):
+    init()
+    ray.get([successor.remote(i) for i in range(10)])
+    rows.time("tasks_sync", lambda: ray.get(successor.remote(1)), rows.count(500))
+    batches(rows, "tasks_async", lambda: ray.get([successor.remote(i) for i in range(BATCH)]), BATCH, rows.count(5, 1))
+    many = 10 * BATCH
+    batches(rows, "queued_10k_tasks", lambda: ray.get([successor.remote(i) for i in range(many)]), many, 1)
+    ray.shutdown()
+
+
+def parameter_server(rows):
+    init()
+    for size, numbers, count in (("8MB", FEW_NUMBERS, rows.count(40, 4)), ("80MB", MANY_NUMBERS, rows.count(6, 2))):
+        server, workers = Server.remote(numbers), [Worker.remote() for _ in range(2)]
+
+        def rounds():
+            parameters = server.parameters.remote()
+            for _ in range(count):
+                parameters = server.apply.remote(*[worker.gradient.remote(parameters) for worker in workers])
+            ray.get(parameters)
+        batches(rows, f"ps_sync_{size}", rounds, count, 2)
+        if size == "8MB":
+            batches(rows, f"ps_async_{size}", lambda: ray.get([worker.run.remote(server, count) for worker in workers]),
+                    2 * count, 2)
+        for actor in [server, *workers]:
+            ray.kill(actor)
+    ray.shutdown()
+
+
+def startup(rows):
+    inits, shutdowns, ones, tens = [], [], [], []
+    memory = 0
+    for _ in range(rows.count(3, 1)):
+        start = now()
+        init()
+        inits.append(now() - start)
+        time.sleep(3)
+        memory = memory_of(os.getpid())
+        for count, times in ((1, ones), (10, tens)):
+            start = now()
+            actors = echoes(count)
+            times.append(now() - start)
+            for actor in actors:
+                ray.kill(actor)
+            time.sleep(1)
+        start = now()
+        ray.shutdown()
+        shutdowns.append(now() - start)
+    for row, times in (("init", inits), ("shutdown", shutdowns), ("actor_creation_1", ones), ("actor_creation_10", tens)):
+        rows.emit(row, "ns", times)
+    rows.amount("idle_pss", "MB", memory / 1e6)
+
+
+def microbenchmark(rows):
+    """Ray's own program; it prints means of four runs of two seconds and knows nothing of quick."""
+    program = Path(sys.executable).parent / "ray"
+    # `client` is Ray's proxy; the others have no counterpart.
+    skip = {"TESTS_TO_SKIP": "async-actor,client:,placement group,concurrent", **os.environ}
+    done = subprocess.run([str(program), "microbenchmark"], env=skip, capture_output=True, text=True)
+    if done.returncode:
+        print(done.stderr, file=sys.stderr)
+    for line in done.stdout.splitlines():
+        found = re.match(r"(.*?) per second ([\d.]+) \+-", line)
+        if found:
+            name = re.sub(r"[()]", "", found[1]).replace(" ", "_").replace(":", "_")
+            rows.amount(name, "GB/s" if "gigabytes" in name else "1/s", float(found[2]))
+
+
+SUITES = {"calls": calls, "tasks": tasks, "ps": parameter_server, "startup": startup, "ray": microbenchmark}
