@@ -11,8 +11,8 @@
 //! A bell that rings for the service thread costs the sender a system call and this process a
 //! thread switch. So while leaders come and go quickly the pump is *hot*: a leader that leaves does
 //! not give the bell back, senders do not ring, and the next leader finds what has come. Meanwhile
-//! the service thread ticks; when nobody led for a whole tick it takes over, and the pump is cold.
-//! What arrives after the last leader has left waits for that tick.
+//! the service thread ticks: after a tick in which nobody led it drains itself, and after some of
+//! these in a row the pump is cold. What arrives after the last leader has left waits for a tick.
 //!
 //! One thread at a time leads: it holds the mailbox. A user thread that waits leads if it can, so
 //! that an answer wakes nobody but the one who wants it; while user code runs and nobody waits, the
@@ -52,6 +52,10 @@ pub(crate) const TICK: Duration = Duration::from_millis(1);
 
 /// After how many leaders without a pause the service thread is asked to tick.
 const WARM_UP: u32 = 16;
+
+/// After how many ticks without a leader it stops. A program may well work for some milliseconds between two gets, and
+/// until the pump is warm again each answer calls the service thread.
+const COOL_DOWN: u32 = 8;
 
 /// What the node reported, to be handled by the leader after a drain.
 #[derive(Debug)]
@@ -243,7 +247,7 @@ impl Drop for Lead<'_> {
         let others = u32::from(!self.serving);
         let leads = pump.leads.load(Ordering::Relaxed).wrapping_add(others);
         pump.leads.store(leads, Ordering::Relaxed);
-        let hot = !self.serving && pump.ticking.load(Ordering::SeqCst);
+        let hot = pump.ticking.load(Ordering::SeqCst);
         if !hot {
             pump.bell.poll_end(&|| self.has_work());
         }
@@ -330,6 +334,7 @@ pub(crate) fn turn(core: &Core) {
 pub(crate) fn serve(core: &Core) {
     let pump = core.pump();
     let mut leads = pump.leads.load(Ordering::Relaxed);
+    let mut idle = 0;
     while !core.is_closed() {
         let ticking = pump.ticking.load(Ordering::Relaxed);
         let timeout = (ticking || core.needs_ticks()).then_some(TICK);
@@ -342,9 +347,10 @@ pub(crate) fn serve(core: &Core) {
         let called = pump.bell.park(Role::Service, &has_work, timeout);
         let led = pump.leads.load(Ordering::Relaxed).wrapping_sub(leads);
         leads = leads.wrapping_add(led);
-        let busy = led >= if ticking { 1 } else { WARM_UP };
+        idle = if led == 0 { idle + 1 } else { 0 };
+        let busy = if ticking { idle < COOL_DOWN } else { led >= WARM_UP };
         pump.ticking.store(busy, Ordering::SeqCst);
-        if called || !busy {
+        if called || led == 0 || !busy {
             lead_once(core);
         }
         core.flush_stalled();
