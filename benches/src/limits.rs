@@ -6,7 +6,7 @@
 //! | `limit_atomic_pair` | add to a shared word and take it away again, alone on it |
 //! | `limit_copy_1KB` | copy 1 KB, everything in the cache |
 //! | `limit_spin_rtt` | two processes answer each other in a cache line, both spinning |
-//! | `limit_stream` | 1,000 messages of a word there and back, both spinning; both ways count as one |
+//! | `limit_stream` | 1,000 messages of a word there and back, both spinning, each on a processor of its own; both ways count as one |
 //! | `limit_futex_rtt` | a process wakes another that sleeps on a word and sleeps until it answers, both wherever the kernel puts them |
 //! | `limit_futex_rtt_1cpu`, `limit_futex_rtt_2cpu` | the same, both on one processor, or one on each of two |
 //! | `limit_futex_rtt_asleep` | the same after both have slept for 2 ms and more |

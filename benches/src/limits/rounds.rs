@@ -55,7 +55,10 @@ const RING: usize = 1024;
 
 pub(super) fn stream(clock: Clock, count: usize) -> Result<Samples> {
     let lines = Lines::new(2 * RING)?;
-    let _child = Child::with_lines(Role::Stream, &[], &lines)?;
+    let child = Child::with_lines(Role::Stream, &[], &lines)?;
+    // On one processor, where the kernel puts both while others work, a batch takes as long as one of them
+    // is let spin: milliseconds.
+    let _pinned = Pinned::new(child.id(), 1)?;
     let mut sent = 0_u64;
     let mut batch = |_| {
         let (first, last) = (sent + 1, sent + BATCH as u64);

@@ -2,6 +2,8 @@
 
 #![allow(unreachable_pub, reason = "remote methods are `pub`")]
 
+use std::sync::OnceLock;
+
 use mobula::prelude::*;
 
 use crate::machine::cpus;
@@ -104,12 +106,13 @@ pub(crate) fn put_small(count: u64) -> mobula::Result<u64> {
     Ok(count)
 }
 
-/// Puts an array as often, dropping each.
+/// Puts an array as often, dropping each; a process makes its source once.
 #[mobula::task]
 pub(crate) fn put_large(times: usize, numbers: usize) -> mobula::Result<usize> {
-    let source = vec![1_i64; numbers];
+    static SOURCE: OnceLock<Vec<i64>> = OnceLock::new();
+    let source = SOURCE.get_or_init(|| vec![1; numbers]);
     for _ in 0..times {
-        Array::from_slice(&source)?;
+        Array::from_slice(source)?;
     }
     Ok(times)
 }
