@@ -24,6 +24,9 @@
 //! | `env` | `MOBULA_ENV` | `KEY=value,OTHER=value` |
 //! | `segment` | `MOBULA_SEGMENT` | `anonymous` or `named:NAME` |
 //! | `max_processes` | `MOBULA_MAX_PROCESSES` | `16` |
+//! | `waiting` | `MOBULA_WAITING` | `latency` or `thrift` |
+
+mod choices;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -31,6 +34,7 @@ use std::str::FromStr;
 
 use mobula_store::Segment;
 
+pub use self::choices::{LogLevel, Waiting};
 use crate::machine;
 use crate::node::NodeOptions;
 use crate::resources::{Pool, ResourceError};
@@ -40,41 +44,6 @@ const SMALLEST_STORE: usize = 1 << 20;
 
 /// The share of the memory that the store gets by default, in percent.
 const STORE_PERCENT: u64 = 30;
-
-/// How much of its own doings a runtime tells through `tracing`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-#[non_exhaustive]
-pub enum LogLevel {
-    /// Nothing.
-    Off,
-    /// What went wrong.
-    Error,
-    /// What looks wrong.
-    Warn,
-    /// The few events of a runtime's life.
-    #[default]
-    Info,
-    /// Each process and actor.
-    Debug,
-    /// Each control message.
-    Trace,
-}
-
-impl FromStr for LogLevel {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        Ok(match text.to_ascii_lowercase().as_str() {
-            "off" => LogLevel::Off,
-            "error" => LogLevel::Error,
-            "warn" | "warning" => LogLevel::Warn,
-            "info" => LogLevel::Info,
-            "debug" => LogLevel::Debug,
-            "trace" => LogLevel::Trace,
-            _ => return Err(()),
-        })
-    }
-}
 
 /// An option that makes no sense, or is not available yet.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -130,6 +99,7 @@ pub struct Config {
     env: Vec<(String, String)>,
     segment: Option<Segment>,
     max_processes: Option<usize>,
+    waiting: Option<Waiting>,
 }
 
 /// What `Config` and environment come to.
@@ -234,7 +204,10 @@ impl Config {
         self
     }
 
-    /// Sets the folder that objects are spilled to.
+    /// Sets a folder, on a disk, for objects that do not fit into memory (default: none, they stay there).
+    ///
+    /// Those that nobody views go there, the least recently used first, as soon as four fifths of the store's memory are
+    /// taken; a get brings them back. What is there goes with the runtime.
     pub fn spill_dir(mut self, path: impl Into<PathBuf>) -> Self {
         self.spill_dir = Some(path.into());
         self
@@ -258,6 +231,12 @@ impl Config {
         self
     }
 
+    /// Sets how processes wait for calls and answers (default: for latency).
+    pub fn waiting(mut self, waiting: Waiting) -> Self {
+        self.waiting = Some(waiting);
+        self
+    }
+
     /// Combines builder, environment and defaults, and checks everything.
     ///
     /// # Errors
@@ -272,9 +251,6 @@ impl Config {
         let var = Environment { var };
         if self.address.is_some() || var.text("MOBULA_ADDRESS").is_some() {
             return Err(ConfigError::Unavailable { option: "address" });
-        }
-        if self.spill_dir.is_some() || var.text("MOBULA_SPILL_DIR").is_some() {
-            return Err(ConfigError::Unavailable { option: "spill_dir" });
         }
         let num_cpus = match self.num_cpus {
             Some(amount) => amount,
@@ -333,6 +309,16 @@ impl Config {
         if max_processes == Some(0) {
             return Err(invalid("max_processes", "must be at least 1".into()));
         }
+        let waiting = match self.waiting {
+            Some(waiting) => waiting,
+            None => {
+                var.parse_with("MOBULA_WAITING", "latency or thrift", |text| text.parse().ok())?.unwrap_or_default()
+            }
+        };
+        let spill_dir = self.spill_dir.clone().or_else(|| var.text("MOBULA_SPILL_DIR").map(PathBuf::from));
+        if let Some(dir) = spill_dir.as_ref().filter(|dir| dir.exists() && !dir.is_dir()) {
+            return Err(invalid("spill_dir", format!("must be a folder, and {} is none", dir.display())));
+        }
         let log_to_driver = match self.log_to_driver {
             Some(yes) => yes,
             None => var.flag("MOBULA_LOG_TO_DRIVER")?.unwrap_or(true),
@@ -362,6 +348,8 @@ impl Config {
         node.worker_wrapper = worker_wrapper;
         node.env = env;
         node.max_processes = max_processes;
+        node.waiting = waiting;
+        node.spill_dir = spill_dir;
         Ok(Resolved { node, driver: DriverOptions { ignore_reinit_error, log_level } })
     }
 }
@@ -511,6 +499,8 @@ mod tests {
             ("MOBULA_WORKER_WRAPPER", "strace -f"),
             ("MOBULA_SEGMENT", "named:mine"),
             ("MOBULA_NAMESPACE", ""),
+            ("MOBULA_WAITING", "thrift"),
+            ("MOBULA_SPILL_DIR", "/var/tmp"),
         ];
         let node = with(&Config::new(), &vars).unwrap().node;
         assert_eq!((node.num_cpus, node.num_gpus), (3.0, 0.5));
@@ -521,6 +511,7 @@ mod tests {
         assert_eq!(node.worker_wrapper, ["strace", "-f"]);
         assert!(matches!(node.segment, Segment::Named(name) if name == "mine"));
         assert_eq!(node.namespace, None, "an empty variable counts as unset");
+        assert_eq!((node.waiting, node.spill_dir), (Waiting::Thrift, Some("/var/tmp".into())));
 
         let config = Config::new().num_cpus(1.0).resource("disk", 4.0).log_to_driver(true).env("A", "2");
         let node = with(&config, &vars).unwrap().node;
@@ -549,8 +540,8 @@ mod tests {
         refused(Config::new().env("A", "\0"), "env");
         refused(Config::new().max_processes(0), "max_processes");
         refused(Config::new().segment(Segment::Named("a/b".into())), "segment");
+        refused(Config::new().spill_dir("/dev/null"), "spill_dir");
         refused(Config::new().address("auto"), "not available yet");
-        refused(Config::new().spill_dir("/tmp"), "not available yet");
     }
 
     #[test]
@@ -566,6 +557,7 @@ mod tests {
             ("MOBULA_LOG_LEVEL", "loud"),
             ("MOBULA_SEGMENT", "elsewhere"),
             ("MOBULA_MAX_PROCESSES", "-1"),
+            ("MOBULA_WAITING", "long"),
         ] {
             let message = with(&Config::new(), &[(name, value)]).unwrap_err().to_string();
             assert!(message.contains(name), "{message}");

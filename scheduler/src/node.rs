@@ -44,7 +44,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded}
 use ipc_channel::ipc::{self, IpcReceiver};
 use mobula_store::{ObjectId, Segment, Store, StoreOptions};
 
-use crate::config::{self, LogLevel};
+use crate::config::{self, LogLevel, Waiting};
 use crate::ids::ProcessId;
 use crate::logs;
 use crate::machine;
@@ -99,6 +99,10 @@ pub struct NodeOptions {
     pub max_processes: Option<usize>,
     /// How long a worker may take until it has joined.
     pub start_timeout: Duration,
+    /// How processes wait for calls and answers.
+    pub waiting: Waiting,
+    /// Where objects go that do not fit into memory.
+    pub spill_dir: Option<PathBuf>,
     /// How many workers are started ahead; `None`: one a CPU, at most eight.
     pub prestart: Option<usize>,
 }
@@ -121,6 +125,8 @@ impl NodeOptions {
             env: Vec::new(),
             max_processes: None,
             start_timeout: START_TIMEOUT,
+            waiting: Waiting::default(),
+            spill_dir: None,
             prestart: None,
         }
     }
@@ -227,12 +233,14 @@ impl Node {
 
     fn start_in(options: &NodeOptions, pool: Pool, session: &Session) -> Result<Starting, NodeError> {
         let store_path = session.store_path().to_string_lossy().into_owned();
-        let store = Store::create(
-            StoreOptions::new(options.object_store_memory)
-                .address(store_path)
-                .segment(options.segment.clone())
-                .prefault(options.prefault),
-        )?;
+        let mut store = StoreOptions::new(options.object_store_memory)
+            .address(store_path)
+            .segment(options.segment.clone())
+            .prefault(options.prefault);
+        if let Some(dir) = &options.spill_dir {
+            store = store.spill_dir(dir);
+        }
+        let store = Store::create(store)?;
         let node_id = ObjectId::random().to_string();
         let info = NodeInfo {
             namespace: options.namespace.clone().unwrap_or_else(|| format!("anonymous-{node_id}")),
@@ -274,6 +282,7 @@ impl Node {
             start_timeout: options.start_timeout,
             process_limit: options.process_limit(),
             prestart: options.started_ahead(),
+            waiting: options.waiting,
         };
         Ok(Starting { info, store, events, parts, helpers })
     }

@@ -20,6 +20,7 @@ use ipc_channel::ipc::{IpcReceiver, IpcSender};
 use mobula_store::{ClientKey, ObjectId};
 use serde::{Deserialize, Serialize};
 
+use crate::config::Waiting;
 use crate::death::{ActorDeath, LostTask};
 use crate::ids::{ActorId, ProcessId, TaskId};
 use crate::resources::Demand;
@@ -69,6 +70,8 @@ pub struct Welcome {
     pub same_executable: bool,
     /// The number of GPUs in the node's totals.
     pub num_gpus: f64,
+    /// How the process waits for calls and answers.
+    pub waiting: Waiting,
     /// Where the process receives.
     pub inbox: IpcReceiver<Envelope<ToProcess>>,
     /// Where the process sends.

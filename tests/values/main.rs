@@ -11,3 +11,4 @@ mod large;
 mod lifetimes;
 mod nested;
 mod promises;
+mod spilled;

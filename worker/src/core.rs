@@ -124,7 +124,7 @@ impl Stalled {
 impl Core {
     /// Attaches the store, tells the node, starts the two threads and becomes current.
     pub(crate) fn join(welcome: Welcome, kind: Kind, registry: &'static Registry) -> Result<Arc<Self>> {
-        let Welcome { process, node_id, store_address, namespace, registry_hash, inbox, node, .. } = welcome;
+        let Welcome { process, node_id, store_address, namespace, registry_hash, waiting, inbox, node, .. } = welcome;
         let store =
             Store::attach(&store_address).map_err(|error| Error::from_store(&error, "cannot attach the store"))?;
         let mailbox =
@@ -136,7 +136,7 @@ impl Core {
             node_id,
             namespace,
             link: Link::new(process, node),
-            pump: Pump::new(store.bell(), mailbox),
+            pump: Pump::new(store.bell(), mailbox, waiting),
             registry,
             nonce: nonce(),
             next_call: AtomicU64::new(1),

@@ -63,7 +63,7 @@ pub use mobula_store as store;
 #[doc(no_inline)]
 pub use serde;
 
-pub use mobula_scheduler::config::{Config, LogLevel};
+pub use mobula_scheduler::config::{Config, LogLevel, Waiting};
 pub use mobula_scheduler::death::{ActorDeath, DeathCause};
 pub use mobula_scheduler::ids::{ActorId, TaskId};
 pub use mobula_store::{Array, ArrayMut, ObjectId, Segment};

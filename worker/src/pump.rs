@@ -35,6 +35,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
+use mobula_scheduler::config::Waiting;
 use mobula_scheduler::death::{ActorDeath, LostTask};
 use mobula_scheduler::ids::ActorId;
 use mobula_store::{Bell, ClientKey, Mailbox, Role};
@@ -127,7 +128,11 @@ impl Progress {
 }
 
 impl Pump {
-    pub(crate) fn new(bell: Bell, mailbox: Mailbox) -> Self {
+    pub(crate) fn new(bell: Bell, mailbox: Mailbox, waiting: Waiting) -> Self {
+        let cpus = match waiting {
+            Waiting::Thrift => 1,
+            _ => std::thread::available_parallelism().map_or(1, |n| n.get()),
+        };
         Pump {
             bell,
             inbox: Mutex::new(Inbox { mailbox, calls: VecDeque::new() }),
@@ -137,7 +142,7 @@ impl Pump {
             events: Mutex::new(Vec::new()),
             has_events: AtomicBool::new(false),
             progress: Progress::default(),
-            spin: Spin::new(std::thread::available_parallelism().map_or(1, |n| n.get())),
+            spin: Spin::new(cpus),
         }
     }
 

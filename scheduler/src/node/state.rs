@@ -13,6 +13,7 @@ use super::outlet::{Outlet, Position};
 use super::tasks::{Task, TaskQueue};
 use super::workers::{Purpose, Worker};
 use super::{NodeError, NodeInfo};
+use crate::config::Waiting;
 use crate::death::ActorDeath;
 use crate::ids::{ActorId, ProcessId, TaskId};
 use crate::logs;
@@ -60,6 +61,7 @@ pub(super) struct Parts {
     pub(super) start_timeout: Duration,
     pub(super) process_limit: usize,
     pub(super) prestart: usize,
+    pub(super) waiting: Waiting,
 }
 
 /// A process that has been welcomed.
@@ -252,6 +254,7 @@ impl State {
             registry_hash: self.driver.as_ref().map_or(0, |driver| driver.hash),
             same_executable: self.parts.recipe.exe.is_none(),
             num_gpus: self.parts.pool.total_gpus(),
+            waiting: self.parts.waiting,
             inbox,
             node: self.parts.loopback.clone(),
         };
