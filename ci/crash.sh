@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Crash proofs of the store.
 #   ci/crash.sh            every store, and every instruction of every operation that changes what others can see, is a
-#                          place to die; half an hour
+#                          place to die; an hour or two
 #   ci/crash.sh --every    the same at every instruction, whatever it does; a day
 #   ci/crash.sh --short    what a CI run has time for
 # MOBULA_STEPS and MOBULA_KILLS choose anything between.
