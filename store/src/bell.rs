@@ -210,11 +210,8 @@ impl Bell {
     ///
     /// Who works without looking puts the service thread in charge ([`Bell::poll_end`]) and is not counted.
     pub fn awake(&self) -> usize {
-        let polls = |index: &usize| {
-            client::state(client::load(&self.shared, *index)) == client::ALIVE
-                && Doorbell::of(&self.shared, *index as u16).is_polled()
-        };
-        (0..self.shared.layout.clients).filter(polls).count()
+        let alive = (0..self.shared.layout.clients).filter_map(|index| client::at(&self.shared, index, client::ALIVE));
+        alive.filter(|client| Doorbell::of(&self.shared, client.index).is_polled()).count()
     }
 
     /// Makes the service thread's present or next [`Bell::park`] return true, whoever is in charge.

@@ -94,13 +94,16 @@ impl<'a> Mover<'a> {
 
     /// Takes the lock of moves if that needs no waiting; repairs what a dead mover left.
     pub(crate) fn try_lock(actor: Actor<'a>) -> Option<Mover<'a>> {
-        let mover = lock::try_acquire(actor.shared, Lock::Move, actor.me).map(|guard| Mover::with(actor, guard))?;
-        (mover.record().load(Ordering::Acquire) == 0).then_some(mover)
+        Mover::repaired(actor, lock::try_acquire(actor.shared, Lock::Move, actor.me)?)
     }
 
     /// Takes the lock of moves, waiting for it, unless somebody keeps it too long; repairs what a dead mover left.
     pub(crate) fn lock_patiently(actor: Actor<'a>) -> Option<Mover<'a>> {
-        let guard = lock::acquire_within(actor.shared, Lock::Move, actor.me, MOVER_PATIENCE)?;
+        Mover::repaired(actor, lock::acquire_within(actor.shared, Lock::Move, actor.me, MOVER_PATIENCE)?)
+    }
+
+    /// Wraps the lock; nothing if what a dead mover left could not be repaired now.
+    fn repaired(actor: Actor<'a>, guard: Guard<'a>) -> Option<Mover<'a>> {
         let mover = Mover::with(actor, guard);
         (mover.record().load(Ordering::Acquire) == 0).then_some(mover)
     }
