@@ -25,6 +25,7 @@
 
 mod actors;
 mod launch;
+mod leases;
 mod outlet;
 mod placement;
 mod state;

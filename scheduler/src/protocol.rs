@@ -26,7 +26,7 @@ use crate::ids::{ActorId, ProcessId, TaskId};
 use crate::resources::Demand;
 
 /// The version of this protocol; the first byte of every message.
-pub const PROTOCOL: u8 = 1;
+pub const PROTOCOL: u8 = 2;
 
 /// Wraps a message body in the protocol's version byte.
 #[derive(Debug, Serialize, Deserialize)]
@@ -72,6 +72,8 @@ pub struct Welcome {
     pub num_gpus: f64,
     /// How the process waits for calls and answers.
     pub waiting: Waiting,
+    /// The most leases of one demand that it is useful to ask for at once.
+    pub most_leases: usize,
     /// Where the process receives.
     pub inbox: IpcReceiver<Envelope<ToProcess>>,
     /// Where the process sends.
@@ -143,6 +145,21 @@ pub struct TaskSpec {
     pub env: Vec<(String, String)>,
 }
 
+/// Describes a lease: a pool worker for one caller's tasks of one demand, until the caller gives it back.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LeaseSpec {
+    /// The id by which node, caller and worker name it: to placement a lease is one long task.
+    pub lease: TaskId,
+    /// What it holds, each of its tasks in turn.
+    pub demand: Demand,
+    /// How many tasks deep its first task was submitted.
+    pub depth: u32,
+    /// The function of its first task in the registry.
+    pub function: RegistryKey,
+    /// That function as people call it.
+    pub function_name: String,
+}
+
 /// What was given to a task or actor out of the node's resources.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Granted {
@@ -177,8 +194,26 @@ pub enum ToNode {
     },
     /// Create an actor; the sender becomes its owner and a watcher of it.
     CreateActor(ActorSpec),
-    /// Submit a task; the sender becomes its owner.
+    /// Submit a task that needs a process of its own; the sender becomes its owner.
     SubmitTask(TaskSpec),
+    /// Lend me a worker for tasks; answered by `LeaseGranted` or `LeaseLost`, which may take any time.
+    AskLease(LeaseSpec),
+    /// I need this lease no more, granted or not: none of its tasks is under way.
+    ReturnLease(TaskId),
+    /// A worker's answer to `EndLease`: true if the lease is over, false if one of its tasks runs.
+    LeaseEnded {
+        /// Which one.
+        lease: TaskId,
+        /// Nothing of it runs here, and nothing will.
+        over: bool,
+    },
+    /// What the worker's lease runs now, as people call it, for the names of its lines of output.
+    Runs {
+        /// Which lease.
+        lease: TaskId,
+        /// The function.
+        function_name: String,
+    },
     /// Tell me where this actor is, now and whenever that changes.
     WatchActor(ActorId),
     /// Kill an actor now; answered by `ToProcess::Reply` when it is gone and reaped.
@@ -210,9 +245,9 @@ pub enum ToNode {
     },
     /// The worker has run the task and sent its results to the caller.
     TaskFinished(TaskId),
-    /// The task's thread waits for other work and lends its CPUs.
+    /// The thread of the task or lease waits for other work and lends its CPUs.
     Blocked(TaskId),
-    /// The task's thread goes on.
+    /// The thread of the task or lease goes on.
     Unblocked(TaskId),
     /// Asks for the resource maps; answered by `ToProcess::Reply`.
     Resources {
@@ -244,6 +279,34 @@ pub enum ToProcess {
         /// True: run it on a fresh thread beside the blocked task of this worker.
         nested: bool,
     },
+    /// Tasks of a lease are about to come through the ring of its caller, or have come already.
+    RunLease {
+        /// Which lease.
+        lease: TaskId,
+        /// What its tasks hold.
+        granted: Granted,
+        /// True: run them on a fresh thread beside the blocked task of this worker.
+        nested: bool,
+    },
+    /// The lease is over: its caller has returned it, or has died; answered by `LeaseEnded`.
+    EndLease(TaskId),
+    /// A worker for tasks that was asked for.
+    LeaseGranted {
+        /// Which lease.
+        lease: TaskId,
+        /// The worker's client of the store: tasks go there through a ring.
+        client: ClientKey,
+    },
+    /// A lease will not be granted, or its worker has died. The first of its unanswered tasks may have begun, the
+    /// others have not.
+    LeaseLost {
+        /// Which lease.
+        lease: TaskId,
+        /// Why.
+        reason: LostTask,
+    },
+    /// Others wait for what the lease holds: return it as soon as may be.
+    RecallLease(TaskId),
     /// The actor runs in this process (its constructor may still be running).
     ActorUp {
         /// The actor.

@@ -292,6 +292,18 @@ impl Pool {
             && self.choose_gpus(demand.gpu).is_some()
     }
 
+    /// Returns true if `demand` could be taken once `grant`, which holds no GPUs, is back.
+    pub fn fits_with(&self, demand: &Demand, grant: &Grant) -> bool {
+        let cpus = self.cpu_free + if grant.lent { 0 } else { grant.demand.cpu as i64 };
+        let custom = |name: &String| {
+            let back = grant.demand.custom.get(name).copied().unwrap_or(0);
+            self.custom.get(name).map_or(0, |stock| stock.free + back)
+        };
+        (demand.cpu == 0 || demand.cpu as i64 <= cpus)
+            && demand.custom.iter().all(|(name, &asked)| asked <= custom(name))
+            && self.choose_gpus(demand.gpu).is_some()
+    }
+
     /// Takes `demand` out of the pool, or returns `None` and leaves the pool as it is.
     pub fn take(&mut self, demand: &Demand) -> Option<Grant> {
         if !self.fits(demand) {

@@ -8,6 +8,7 @@ mod support;
 
 mod basics;
 mod crowds;
+mod leases;
 mod nesting;
 
 use mobula::prelude::*;

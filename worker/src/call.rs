@@ -185,6 +185,22 @@ pub(crate) fn frame(
     })
 }
 
+/// Puts arguments that fit into no frame into the store.
+#[inline]
+pub(crate) fn spill(
+    core: &Core,
+    bytes: &[u8],
+    holds: &[ObjectHold],
+    patience: Option<Duration>,
+) -> Result<Option<ObjectHold>> {
+    if bytes.len() + 16 * holds.len() <= BODY_LIMIT {
+        return Ok(None);
+    }
+    value::store_bytes(core.store(), ObjectId::random(), bytes, holds, TAG_VALUE, patience)
+        .map(Some)
+        .map_err(|error| Error::from_store(&error, "the arguments of a call"))
+}
+
 #[expect(clippy::too_many_arguments, reason = "the fields of one frame")]
 fn write(
     writer: &mut FrameWriter,
@@ -196,13 +212,7 @@ fn write(
     (bytes, holds): (&[u8], &[ObjectHold]),
     patience: Option<Duration>,
 ) -> Result<Option<ObjectHold>> {
-    let spilled = if bytes.len() + 16 * holds.len() > BODY_LIMIT {
-        let hold = value::store_bytes(core.store(), ObjectId::random(), bytes, holds, TAG_VALUE, patience)
-            .map_err(|error| Error::from_store(&error, "the arguments of a call"))?;
-        Some(hold)
-    } else {
-        None
-    };
+    let spilled = spill(core, bytes, holds, patience)?;
     writer.call(call, core.nonce(), actor, method, depth);
     match &spilled {
         Some(hold) => writer.stored(hold.id()),

@@ -12,14 +12,17 @@ use crate::actor::{ActorHandle, RawHandle};
 use crate::core::{self, Core};
 use crate::definition::{Actor, ActorClass};
 use crate::executor;
+use crate::seats::SeatKey;
 
 /// What a thread runs for Mobula.
 pub(crate) struct Scope {
     pub(crate) core: Arc<Core>,
     pub(crate) actor: Option<(ActorId, &'static ActorClass)>,
     pub(crate) task: Cell<Option<TaskId>>,
-    /// True for a task, whose CPUs are lent while it waits.
-    pub(crate) lends: bool,
+    /// What the node knows a task by, whose CPUs are lent while it waits: itself, or its lease.
+    pub(crate) lends: Option<TaskId>,
+    /// The seat of its lease.
+    pub(crate) seat: Option<SeatKey>,
     pub(crate) depth: Cell<u32>,
     pub(crate) granted: Granted,
 }

@@ -10,10 +10,11 @@
 //! At most one core of a process is *current*; the cores of earlier runtimes live on, closed, as
 //! long as handles of them do: their refs give `is_not_initialized`.
 //!
-//! - **WK-19** Locks are taken in this order: mailbox, route, then any of stalled, peers, peer,
-//!   pending, ref; user code (encoding, decoding, dropping values) runs under none of them.
+//! - **WK-19** Locks are taken in this order: mailbox, route or task queue or executor, then any of
+//!   stalled, peers, peer, pending, ref; user code (encoding, decoding, dropping values) runs under
+//!   none of them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
@@ -25,8 +26,9 @@ use mobula_store::{ClientKey, ObjectHold, Store};
 
 use crate::deferred::{Deferred, Dependent, Work};
 use crate::error::{Error, Result};
-use crate::executor::{CallJob, Executor};
+use crate::executor::{Arrived, CallJob, Executor};
 use crate::frames::{self, Body, Frame, Nonce};
+use crate::leases::Leases;
 use crate::link::{self, Link};
 use crate::outbox::Peer;
 use crate::payload::Received;
@@ -35,6 +37,7 @@ use crate::pump::{self, Event, Pump};
 use crate::refs::{Outcome, RefInner};
 use crate::registry::Registry;
 use crate::route::Route;
+use crate::seats::{Delivery, LeasedJob, SeatKey};
 use crate::{actor, sys};
 
 static CURRENT: RwLock<Option<Arc<Core>>> = RwLock::new(None);
@@ -81,6 +84,7 @@ pub(crate) struct Core {
     nonce: Nonce,
     next_call: AtomicU64,
     pending: PendingTable,
+    leases: Leases,
     routes: Mutex<HashMap<ActorId, Arc<Route>>>,
     peers: Mutex<HashMap<ClientKey, Arc<Peer>>>,
     /// Routes and peers whose ring was full, submissions for which the store was full.
@@ -124,7 +128,18 @@ impl Stalled {
 impl Core {
     /// Attaches the store, tells the node, starts the two threads and becomes current.
     pub(crate) fn join(welcome: Welcome, kind: Kind, registry: &'static Registry) -> Result<Arc<Self>> {
-        let Welcome { process, node_id, store_address, namespace, registry_hash, waiting, inbox, node, .. } = welcome;
+        let Welcome {
+            process,
+            node_id,
+            store_address,
+            namespace,
+            registry_hash,
+            waiting,
+            most_leases,
+            inbox,
+            node,
+            ..
+        } = welcome;
         let store =
             Store::attach(&store_address).map_err(|error| Error::from_store(&error, "cannot attach the store"))?;
         let mailbox =
@@ -141,6 +156,7 @@ impl Core {
             nonce: nonce(),
             next_call: AtomicU64::new(1),
             pending: PendingTable::default(),
+            leases: Leases::new(most_leases),
             routes: Mutex::default(),
             peers: Mutex::default(),
             stalled: Mutex::default(),
@@ -207,6 +223,10 @@ impl Core {
         &self.pending
     }
 
+    pub(crate) fn leases(&self) -> &Leases {
+        &self.leases
+    }
+
     pub(crate) fn registry(&self) -> &'static Registry {
         self.registry
     }
@@ -257,6 +277,7 @@ impl Core {
         for inner in pending.iter().flat_map(|call| call.refs.as_slice()) {
             drop(inner.settle(Outcome::Failed(ended.clone())));
         }
+        self.leases.clear();
         let routes = std::mem::take(&mut *self.routes());
         let borrowed = std::mem::take(&mut *lock(&self.borrowed));
         drop((pending, routes, borrowed));
@@ -284,6 +305,8 @@ impl Core {
 
     /// Asks the node for its resources: name, total, available.
     pub(crate) fn resources(&self) -> Result<Vec<(String, f64, f64)>> {
+        // What no task of this process uses is free.
+        self.leases.return_idle(self);
         match self.link.ask(|request| ToNode::Resources { request })? {
             Answer::Resources(maps) => Ok(maps),
             other => Err(Error::system(format!("the node answered {other:?} when asked for its resources"))),
@@ -292,15 +315,12 @@ impl Core {
 
     // ---- frames and events, called by the leader of the pump
 
-    /// Handles one frame of a ring; a call is added to `calls`.
-    pub(crate) fn dispatch(&self, from: ClientKey, frame: &[u8], work: &mut Work, calls: &mut VecDeque<CallJob>) {
+    /// Handles one frame of a ring; calls and tasks are added to `arrived`.
+    pub(crate) fn dispatch(&self, from: ClientKey, frame: &[u8], work: &mut Work, arrived: &mut Arrived) {
         match frames::read(frame) {
             Some(Frame::Call(call)) => {
-                let args = match call.args {
-                    Body::Inline(bytes, ids) => self.adopt(ids).map(|holds| Received::Inline(bytes.into(), holds)),
-                    Body::Stored(id) => self.adopt_one(id).map(Received::Stored),
-                };
-                calls.push_back(CallJob {
+                let args = self.receive(call.args);
+                arrived.calls.push_back(CallJob {
                     from,
                     call: call.call,
                     nonce: call.nonce,
@@ -310,10 +330,32 @@ impl Core {
                     args,
                 });
             }
+            Some(Frame::Task(task)) => {
+                let args = self.receive(task.args);
+                arrived.tasks.push_back(Delivery::Job(LeasedJob {
+                    seat: SeatKey { nonce: task.nonce, number: task.lease },
+                    from,
+                    call: task.call,
+                    function: task.function,
+                    depth: task.depth,
+                    args,
+                }));
+            }
+            Some(Frame::Recall { lease, nonce }) => {
+                arrived.tasks.push_back(Delivery::Recall(SeatKey { nonce, number: lease }));
+            }
+            Some(Frame::Returned { call }) => {
+                if let Some(queue) = self.pending.queue_of(call) {
+                    queue.returned(self, call, work);
+                }
+            }
             Some(Frame::Done { call, values }) => {
                 let Some(pending) = self.pending.remove(call) else {
                     return;
                 };
+                if let Callee::Leased(_, queue) = &pending.callee {
+                    queue.answered(self, call, work);
+                }
                 let damaged = || Error::system("an answer arrived damaged");
                 let mut values = values;
                 for inner in pending.refs.as_slice() {
@@ -330,8 +372,20 @@ impl Core {
                     work.add(inner.settle(settled.unwrap_or_else(Outcome::Failed)));
                 }
             }
-            Some(Frame::Failed { call, error }) => self.settle_failed(call, Error::from_bytes(error), work),
+            Some(Frame::Failed { call, error }) => {
+                if let Some(queue) = self.pending.queue_of(call) {
+                    queue.answered(self, call, work);
+                }
+                self.settle_failed(call, Error::from_bytes(error), work);
+            }
             None => tracing::error!(?from, len = frame.len(), "a damaged frame arrived and was dropped"),
+        }
+    }
+
+    fn receive(&self, args: Body<'_>) -> Result<Received> {
+        match args {
+            Body::Inline(bytes, ids) => self.adopt(ids).map(|holds| Received::Inline(bytes.into(), holds)),
+            Body::Stored(id) => self.adopt_one(id).map(Received::Stored),
         }
     }
 
@@ -355,12 +409,13 @@ impl Core {
             Event::TaskLost { call, reason } => {
                 if let Some(pending) = self.pending.remove(call) {
                     let function = match &pending.callee {
-                        Callee::Task(name) => name,
+                        Callee::Task(name) | Callee::Leased(name, _) => name,
                         Callee::Actor(handle) => handle.route().class(),
                     };
                     self.settle(&pending, &Error::lost_task(function, reason), work);
                 }
             }
+            Event::LeaseLost { lease, reason } => self.leases.lost(self, lease, &reason, work),
             Event::ProcessGone(client) => {
                 if let Some(peer) = lock(&self.peers).remove(&client) {
                     peer.set_gone();
@@ -395,10 +450,11 @@ impl Core {
         for pending in self.pending.take_all() {
             let error = match &pending.callee {
                 Callee::Actor(handle) => Error::actor_died(actor::death(handle.route(), DeathCause::NodeDied)),
-                Callee::Task(name) => Error::lost_task(name, link::node_ended()),
+                Callee::Task(name) | Callee::Leased(name, _) => Error::lost_task(name, link::node_ended()),
             };
             self.settle(&pending, &error, work);
         }
+        self.leases.clear();
         self.closed.store(true, Ordering::SeqCst);
     }
 
@@ -467,7 +523,8 @@ impl Core {
     }
 
     /// Sends an answer, now or as soon as there is room.
-    pub(crate) fn answer(&self, to: &Arc<Peer>, frame: &[u8], holds: Vec<ObjectHold>) {
+    /// False if there is none now.
+    pub(crate) fn answer(&self, to: &Arc<Peer>, frame: &[u8], holds: Vec<ObjectHold>) -> bool {
         let holding = !holds.is_empty();
         let sent = to.answer(frame, holds);
         if holding {
@@ -487,6 +544,7 @@ impl Core {
             stalled.add_peer(to.clone());
             self.note_stalled(stalled);
         }
+        sent
     }
 
     /// Has a route flushed again soon: its ring was full.
@@ -541,7 +599,7 @@ impl Core {
 
     /// True while something must be looked at that rings no bell.
     pub(crate) fn needs_ticks(&self) -> bool {
-        self.has_stalled.load(Ordering::SeqCst) || self.has_borrowed.load(Ordering::SeqCst)
+        self.has_stalled.load(Ordering::SeqCst) || self.has_borrowed.load(Ordering::SeqCst) || self.leases.needs_ticks()
     }
 
     /// Lets go on what waited for refs of other processes that are settled now.

@@ -15,9 +15,12 @@ use mobula_store::ObjectHold;
 use crate::actor::{self, RawHandle};
 use crate::arg::{Args, Readiness};
 use crate::core::Core;
-use crate::error::Error;
+use crate::definition::TaskFunction;
+use crate::error::{Error, Result};
+use crate::leases::TaskQueue;
 use crate::payload;
 use crate::route::Route;
+use crate::{call, task};
 
 /// How long a full store is tried again for arguments that must go into it.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -98,6 +101,14 @@ pub(crate) enum Submission {
         spec: Box<TaskSpec>,
         args: Args,
     },
+    Leased {
+        call: u64,
+        function: &'static TaskFunction,
+        queue: Arc<TaskQueue>,
+        code: u64,
+        depth: u32,
+        args: Args,
+    },
     /// Keeps the actor's handle, so that its life begins before its node knows it.
     Actor {
         spec: Box<ActorSpec>,
@@ -109,13 +120,13 @@ pub(crate) enum Submission {
 impl Submission {
     fn args(&self) -> &Args {
         match self {
-            Submission::Task { args, .. } | Submission::Actor { args, .. } => args,
+            Submission::Task { args, .. } | Submission::Leased { args, .. } | Submission::Actor { args, .. } => args,
         }
     }
 
     fn args_mut(&mut self) -> &mut Args {
         match self {
-            Submission::Task { args, .. } | Submission::Actor { args, .. } => args,
+            Submission::Task { args, .. } | Submission::Leased { args, .. } | Submission::Actor { args, .. } => args,
         }
     }
 
@@ -151,19 +162,19 @@ impl Deferred {
                 Readiness::Ready => (waiting, None),
             }
         };
-        let packed = match failure {
+        let sent = match failure {
             Some(error) => Err(error),
             None => {
                 waiting.submission.args_mut().fill();
-                payload::pack(core.store(), waiting.submission.args(), patience)
+                waiting.submission.pack(core, patience)
             }
         };
-        match packed {
+        match sent {
             Err(error) if patience.is_some() && is_worth_another_try(&error, &mut waiting.full_since) => {
                 *self.slot() = Some(waiting);
                 core.add_deferred(self.clone());
             }
-            Ok((payload, spilled)) => waiting.submission.send(core, payload, spilled),
+            Ok(packed) => waiting.submission.send(core, packed),
             Err(error) => waiting.submission.fail(core, error, work),
         }
     }
@@ -178,8 +189,31 @@ pub(crate) fn is_worth_another_try(error: &Error, full_since: &mut Option<Instan
     error.is_store_full() && full_since.get_or_insert_with(Instant::now).elapsed() < PATIENCE
 }
 
+/// A submission's arguments as they travel, and the hold of the object that they were put into, if they were.
+enum Packed {
+    Payload(Payload, Option<ObjectHold>),
+    Frame(Vec<u8>, Option<ObjectHold>),
+}
+
 impl Submission {
-    fn send(self, core: &Core, payload: Payload, spilled: Option<ObjectHold>) {
+    fn pack(&self, core: &Core, patience: Option<Duration>) -> Result<Packed> {
+        match self {
+            Submission::Leased { call, code, depth, args, .. } => call::with_writer(|writer| {
+                let spilled = task::write(writer, core, *call, *code, *depth, args.parts(), patience)?;
+                Ok(Packed::Frame(writer.bytes().to_vec(), spilled))
+            }),
+            Submission::Task { args, .. } | Submission::Actor { args, .. } => {
+                let (payload, spilled) = payload::pack(core.store(), args, patience)?;
+                Ok(Packed::Payload(payload, spilled))
+            }
+        }
+    }
+
+    fn send(self, core: &Core, packed: Packed) {
+        let (payload, frame, spilled) = match packed {
+            Packed::Payload(payload, spilled) => (payload, Vec::new(), spilled),
+            Packed::Frame(frame, spilled) => (Payload::default(), frame, spilled),
+        };
         let kept = |args: Args| match spilled {
             Some(hold) => vec![hold],
             None => args.into_parts().1,
@@ -189,6 +223,10 @@ impl Submission {
                 spec.args = payload;
                 core.pending().add_holds(spec.call, kept(args));
                 core.link().send(ToNode::SubmitTask(*spec));
+            }
+            Submission::Leased { call, function, queue, depth, args, .. } => {
+                core.pending().add_holds(call, kept(args));
+                queue.submit(core, function, call, depth, &frame);
             }
             Submission::Actor { mut spec, args, handle } => {
                 spec.args = payload;
@@ -203,6 +241,7 @@ impl Submission {
     fn fail(self, core: &Core, error: Error, work: &mut Work) {
         match self {
             Submission::Task { spec, .. } => core.settle_failed(spec.call, error, work),
+            Submission::Leased { call, .. } => core.settle_failed(call, error, work),
             Submission::Actor { handle, .. } => {
                 let message = error.to_string();
                 handle.route().give_up_creation(core, message.clone());

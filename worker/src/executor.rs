@@ -2,8 +2,9 @@
 //!
 //! ```text
 //!   node --StartActor, RunTask, EndActor--> control queue --\
-//!                                                            +--> executor thread --> answers
-//!   callers' rings --Call--> call queue --------------------/
+//!   callers' rings --Call--> call queue ---------------------+--> executor thread --> answers
+//!   callers' rings --Task--> seat of the lease -------------/
+//!                            nested seat -----------------------> thread mobula-task --> answers
 //! ```
 //!
 //! The executor thread is the one that joined the node. While nothing is queued it waits like a
@@ -15,6 +16,8 @@
 //! - **WK-22** `EndActor` takes effect only when no call is queued and the rings are empty.
 //! - **WK-23** A worker that ends in good order leaves when everything it said has been taken, or
 //!   after [`FAREWELL`].
+
+mod seated;
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -38,8 +41,12 @@ use crate::panics::{self, CallError};
 use crate::payload::Received;
 use crate::pump::{self, Wait};
 use crate::returns::ReturnWriter;
+use crate::seats::{Delivery, LeasedJob, SeatKey, Seats};
 use crate::value::{self, INLINE_LIMIT, TAG_VALUE};
 use crate::{sys, task};
+
+use self::seated::{Seated, give_back};
+pub(crate) use self::seated::{begin_lease, end_lease};
 
 /// How long a worker that ends in good order waits for its last words to be taken.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -70,6 +77,13 @@ pub(crate) enum Control {
     Retire,
 }
 
+/// What the leader of the pump has found in the rings for the executor.
+#[derive(Default)]
+pub(crate) struct Arrived {
+    pub(crate) calls: VecDeque<CallJob>,
+    pub(crate) tasks: VecDeque<Delivery>,
+}
+
 /// The queues in front of the executor thread.
 #[derive(Default)]
 pub(crate) struct Executor {
@@ -80,25 +94,45 @@ pub(crate) struct Executor {
 struct Queues {
     control: VecDeque<Control>,
     calls: VecDeque<CallJob>,
+    seats: Seats,
 }
 
 enum Job {
     Control(Control),
     Call(CallJob),
+    /// A task, and whether others were given back before it.
+    Task(LeasedJob, bool),
 }
 
 impl Executor {
-    /// Queues calls and leaves the list empty; the caller is the leader of the pump.
-    pub(crate) fn calls(&self, jobs: &mut VecDeque<CallJob>) {
-        if jobs.is_empty() {
+    /// Queues what has arrived and leaves the lists empty; the caller is the leader of the pump.
+    pub(crate) fn take(&self, core: &Core, arrived: &mut Arrived) {
+        let Arrived { calls, tasks } = arrived;
+        if calls.is_empty() && tasks.is_empty() {
             return;
         }
+        let mut back = Vec::new();
         let mut queues = self.lock();
         if queues.calls.is_empty() {
-            std::mem::swap(&mut queues.calls, jobs);
+            std::mem::swap(&mut queues.calls, calls);
         } else {
-            queues.calls.append(jobs);
+            queues.calls.append(calls);
         }
+        for delivery in tasks.drain(..) {
+            match delivery {
+                Delivery::Job(job) => back.extend(queues.seats.push(job)),
+                Delivery::Recall(key) => back.extend(queues.seats.recall(key)),
+            }
+        }
+        // Under the lock: what comes after them in the same seat must not begin before (WK-27).
+        give_back(core, back);
+    }
+
+    /// The task of a seat falls asleep, or wakes up.
+    fn sleeps(&self, core: &Core, key: SeatKey, asleep: bool) {
+        let mut queues = self.lock();
+        let back = queues.seats.sleeps(key, asleep);
+        give_back(core, back);
     }
 
     /// Queues what the node wants and wakes the executor.
@@ -135,7 +169,10 @@ impl Executor {
                 return Some(Job::Call(call));
             }
         }
-        queues.control.pop_front().map(Job::Control)
+        match queues.control.pop_front() {
+            Some(control) => Some(Job::Control(control)),
+            None => queues.seats.next_main().map(|(job, gave_back)| Job::Task(job, gave_back)),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Queues> {
@@ -158,6 +195,7 @@ pub(crate) fn run(core: &Arc<Core>) -> ! {
     let mut writer = ReturnWriter::default();
     let mut last_caller: Option<Arc<Peer>> = None;
     let mut batch = VecDeque::new();
+    let mut seat: Option<Seated> = None;
     loop {
         let mut job = core.executor().next(actor.is_some(), &mut batch);
         if job.is_none() {
@@ -180,6 +218,13 @@ pub(crate) fn run(core: &Arc<Core>) -> ! {
             },
             Some(Job::Control(Control::Start { spec, granted, args })) => {
                 actor = Some(start(core, &spec, granted, args));
+            }
+            Some(Job::Task(task, gave_back)) => {
+                let seat = match &mut seat {
+                    Some(seat) if seat.key == task.seat => seat,
+                    other => other.insert(Seated::new(core, &task)),
+                };
+                seat.run(core, &task, gave_back);
             }
             Some(Job::Control(Control::Run(task))) => run_task(core, task),
             Some(Job::Control(Control::End(id))) => {
@@ -210,7 +255,8 @@ fn start(core: &Arc<Core>, spec: &ActorSpec, granted: Granted, args: Result<Rece
             core: core.clone(),
             actor: Some((spec.actor, class)),
             task: std::cell::Cell::new(None),
-            lends: false,
+            lends: None,
+            seat: None,
             depth: std::cell::Cell::new(0),
             granted,
         });
@@ -291,7 +337,8 @@ fn run_task(core: &Arc<Core>, job: TaskJob) {
         core: core.clone(),
         actor: None,
         task: std::cell::Cell::new(Some(spec.task)),
-        lends: true,
+        lends: Some(spec.task),
+        seat: None,
         depth: std::cell::Cell::new(spec.depth + 1),
         granted,
     });
@@ -330,7 +377,16 @@ fn answer_error(core: &Core, to: ClientKey, call: u64, error: &Error) {
 }
 
 /// Sends the results of a call, small ones inside the frame, the others through the store.
-fn answer(core: &Core, to: &Arc<Peer>, call: u64, nonce: Nonce, outcome: Result<()>, values: &mut ReturnWriter) {
+///
+/// False if the answer waits for room.
+fn answer(
+    core: &Core,
+    to: &Arc<Peer>,
+    call: u64,
+    nonce: Nonce,
+    outcome: Result<()>,
+    values: &mut ReturnWriter,
+) -> bool {
     call::with_writer(|frame| {
         let mut all_holds = Vec::new();
         let written = outcome.and_then(|()| {
@@ -358,8 +414,8 @@ fn answer(core: &Core, to: &Arc<Peer>, call: u64, nonce: Nonce, outcome: Result<
             frame.failed(call, &error.to_bytes());
             all_holds.clear();
         }
-        core.answer(to, frame.bytes(), all_holds);
-    });
+        core.answer(to, frame.bytes(), all_holds)
+    })
 }
 
 /// A call has at most eight results.
@@ -397,10 +453,14 @@ impl Lending {
         if self.0.is_some() {
             return;
         }
-        if let Some(scope) = context::scope().filter(|scope| scope.lends)
-            && let Some(task) = scope.task.get()
+        if let Some(scope) = context::scope()
+            && let Some(lends) = scope.lends
         {
-            scope.core.link().send(ToNode::Blocked(task));
+            if let Some(key) = scope.seat {
+                // First what has not begun goes back: the caller may be waiting for it, and this task for the caller.
+                scope.core.executor().sleeps(&scope.core, key, true);
+            }
+            scope.core.link().send(ToNode::Blocked(lends));
             self.0 = Some(scope);
         }
     }
@@ -409,9 +469,12 @@ impl Lending {
 impl Drop for Lending {
     fn drop(&mut self) {
         if let Some(scope) = self.0.take()
-            && let Some(task) = scope.task.get()
+            && let Some(lends) = scope.lends
         {
-            scope.core.link().send(ToNode::Unblocked(task));
+            if let Some(key) = scope.seat {
+                scope.core.executor().sleeps(&scope.core, key, false);
+            }
+            scope.core.link().send(ToNode::Unblocked(lends));
         }
     }
 }

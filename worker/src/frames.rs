@@ -4,6 +4,10 @@
 //!   caller                                   callee
 //!     | Call{call, nonce, actor, method, args} ->|  into its executor's queue, args' holds adopted
 //!     |<- Done{call, values | error} ------------|  completes the caller's pending entry
+//!     |                                          |
+//!     | Task{lease, call, function, args} ------>|  into the queue of the lease's seat
+//!     |<- Done, or Returned{call} ---------------|  not begun: it waits in the caller's queue again
+//!     | Recall{lease} -------------------------->|  return what has not begun
 //! ```
 //!
 //! A frame is at most [`MAX_FRAME`] bytes. Integers are LEB128, everything else raw bytes. Each
@@ -20,6 +24,9 @@ use mobula_store::{MAX_FRAME, ObjectId};
 const CALL: u8 = 1;
 const DONE: u8 = 2;
 const FAILED: u8 = 3;
+const TASK: u8 = 4;
+const RECALL: u8 = 5;
+const RETURNED: u8 = 6;
 
 const INLINE: u8 = 0;
 const STORED: u8 = 1;
@@ -75,9 +82,24 @@ pub(crate) struct CallFrame<'a> {
     pub(crate) args: Body<'a>,
 }
 
+/// A task for a lease.
+pub(crate) struct TaskFrame<'a> {
+    /// The caller's number of the lease.
+    pub(crate) lease: u64,
+    pub(crate) nonce: Nonce,
+    pub(crate) call: u64,
+    /// The function's code in the registry.
+    pub(crate) function: u64,
+    pub(crate) depth: u32,
+    pub(crate) args: Body<'a>,
+}
+
 /// One frame, read.
 pub(crate) enum Frame<'a> {
     Call(CallFrame<'a>),
+    Task(TaskFrame<'a>),
+    Recall { lease: u64, nonce: Nonce },
+    Returned { call: u64 },
     Done { call: u64, values: Values<'a> },
     Failed { call: u64, error: &'a [u8] },
 }
@@ -110,6 +132,19 @@ pub(crate) fn read(frame: &[u8]) -> Option<Frame<'_>> {
             let depth = u32::try_from(reader.number()?).ok()?;
             Some(Frame::Call(CallFrame { call, nonce, actor, method, depth, args: reader.body()? }))
         }
+        TASK => {
+            let lease = u64::from_le_bytes(reader.array()?);
+            let nonce = u64::from_le_bytes(reader.array()?);
+            let call = reader.number()?;
+            let function = u64::from_le_bytes(reader.array()?);
+            let depth = u32::try_from(reader.number()?).ok()?;
+            Some(Frame::Task(TaskFrame { lease, nonce, call, function, depth, args: reader.body()? }))
+        }
+        RECALL => {
+            let lease = u64::from_le_bytes(reader.array()?);
+            Some(Frame::Recall { lease, nonce: u64::from_le_bytes(reader.array()?) })
+        }
+        RETURNED => Some(Frame::Returned { call: reader.number()? }),
         DONE => {
             let call = reader.number()?;
             let left = reader.byte()?;
@@ -127,7 +162,14 @@ pub(crate) fn read(frame: &[u8]) -> Option<Frame<'_>> {
 pub(crate) fn call_of(frame: &[u8]) -> Option<u64> {
     match read(frame)? {
         Frame::Done { call, .. } | Frame::Failed { call, .. } => Some(call),
-        Frame::Call(_) => None,
+        _ => None,
+    }
+}
+
+/// Says which lease a task goes to; its frame is otherwise the same for all of them.
+pub(crate) fn set_lease(task: &mut [u8], lease: u64) {
+    if let Some(place) = task.get_mut(1..9) {
+        place.copy_from_slice(&lease.to_le_bytes());
     }
 }
 
@@ -147,6 +189,32 @@ impl FrameWriter {
         self.buffer.extend_from_slice(actor.object().as_bytes());
         self.number(u64::from(method));
         self.number(u64::from(depth));
+    }
+
+    /// Starts a task for a lease that is yet to be set; the arguments must follow.
+    pub(crate) fn task(&mut self, call: u64, nonce: Nonce, function: u64, depth: u32) {
+        self.buffer.clear();
+        self.buffer.push(TASK);
+        self.buffer.extend_from_slice(&[0; 8]);
+        self.buffer.extend_from_slice(&nonce.to_le_bytes());
+        self.number(call);
+        self.buffer.extend_from_slice(&function.to_le_bytes());
+        self.number(u64::from(depth));
+    }
+
+    /// Writes the wish to have back what a lease has not begun.
+    pub(crate) fn recall(&mut self, lease: u64, nonce: Nonce) {
+        self.buffer.clear();
+        self.buffer.push(RECALL);
+        self.buffer.extend_from_slice(&lease.to_le_bytes());
+        self.buffer.extend_from_slice(&nonce.to_le_bytes());
+    }
+
+    /// Writes that a task has not begun and goes back.
+    pub(crate) fn returned(&mut self, call: u64) {
+        self.buffer.clear();
+        self.buffer.push(RETURNED);
+        self.number(call);
     }
 
     /// Starts an answer of `count` values, which must follow.
@@ -270,6 +338,31 @@ mod tests {
     }
 
     #[test]
+    fn a_task_reads_back_with_the_lease_that_was_set_last() {
+        let mut writer = FrameWriter::default();
+        writer.task(300, 77, u64::MAX, 2);
+        writer.inline(b"args", [].into_iter());
+        let mut frame = writer.bytes().to_vec();
+        set_lease(&mut frame, 8);
+        set_lease(&mut frame, 9);
+        let Some(Frame::Task(task)) = read(&frame) else { panic!("not a task") };
+        assert_eq!((task.lease, task.nonce, task.call, task.function, task.depth), (9, 77, 300, u64::MAX, 2));
+        assert!(matches!(task.args, Body::Inline(b"args", _)));
+        for end in 0..frame.len() {
+            assert!(read(&frame[..end]).is_none(), "cut at {end}");
+        }
+    }
+
+    #[test]
+    fn what_goes_back_reads_back() {
+        let mut writer = FrameWriter::default();
+        writer.returned(300);
+        assert!(matches!(read(writer.bytes()), Some(Frame::Returned { call: 300 })));
+        writer.recall(5, 77);
+        assert!(matches!(read(writer.bytes()), Some(Frame::Recall { lease: 5, nonce: 77 })));
+    }
+
+    #[test]
     fn an_answer_reads_back() {
         let mut writer = FrameWriter::default();
         writer.done(1, 2);
@@ -298,7 +391,7 @@ mod tests {
             let bytes: Vec<u8> = (0..len)
                 .map(|i| {
                     state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-                    if i == 0 { (state >> 60) as u8 % 4 } else { (state >> 56) as u8 }
+                    if i == 0 { (state >> 60) as u8 % 8 } else { (state >> 56) as u8 }
                 })
                 .collect();
             if let Some(Frame::Done { values, .. }) = read(&bytes) {

@@ -17,7 +17,7 @@
 //! place, find and kill (`link`). Results are refs (`refs`); values are postcard with the ids of
 //! what they refer to beside them (`value`).
 //!
-//! The invariants WK-1 to WK-25 stand in the modules that keep them. This crate has no recovery of
+//! The invariants WK-1 to WK-30 stand in the modules that keep them. This crate has no recovery of
 //! its own: what a dead process held in shared memory the store takes back, and what it was to
 //! answer the node reports.
 //!
@@ -36,6 +36,7 @@ mod error;
 mod executor;
 mod frames;
 mod isolate;
+mod leases;
 mod link;
 mod objects;
 mod outbox;
@@ -48,6 +49,7 @@ mod registry;
 mod returns;
 mod route;
 mod runtime;
+mod seats;
 mod spin;
 mod strict;
 #[allow(unsafe_code, reason = "the only room for system calls without a safe wrapper")]

@@ -146,6 +146,11 @@ fn handle(core: &Arc<Core>, message: ToProcess) {
                 core.executor().control(core, Control::Run(task));
             }
         }
+        ToProcess::RunLease { lease, granted, nested } => executor::begin_lease(core, lease, granted, nested),
+        ToProcess::EndLease(lease) => executor::end_lease(core, lease),
+        ToProcess::LeaseGranted { lease, client } => core.leases().granted(core, lease, client),
+        ToProcess::RecallLease(lease) => core.leases().recalled(core, lease),
+        ToProcess::LeaseLost { lease, reason } => core.pump().report(Event::LeaseLost { lease, reason }),
         ToProcess::ActorUp { actor, client, .. } => {
             if let Some(route) = core.known_route(actor) {
                 route.up(core, client);

@@ -53,10 +53,17 @@ impl Peer {
         self.key
     }
 
-    /// Sends a call; what does not fit now is the caller's.
+    /// Sends a call and returns its position; what does not fit now is the caller's.
     #[inline]
-    pub(crate) fn call(&self, frame: &[u8]) -> Result<(), SendError> {
-        self.lock().try_send(frame, false)
+    pub(crate) fn call(&self, frame: &[u8]) -> Result<u64, SendError> {
+        let mut state = self.lock();
+        state.try_send(frame, false)?;
+        Ok(state.sent)
+    }
+
+    /// True if the process has taken what was sent at a position, also after its end.
+    pub(crate) fn has_taken(&self, position: u64) -> bool {
+        self.lock().ring.as_ref().is_some_and(|ring| ring.taken() >= position)
     }
 
     /// Sends a call if `open` is true under the lock of this process's ring; `None` if it is not.

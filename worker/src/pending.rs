@@ -21,6 +21,7 @@ use mobula_scheduler::ids::ActorId;
 use mobula_store::ObjectHold;
 
 use crate::actor::RawHandle;
+use crate::leases::TaskQueue;
 use crate::refs::RefInner;
 
 /// The refs of one call; one is by far the most common number.
@@ -41,7 +42,10 @@ impl CallRefs {
 /// Whom a call waits for.
 pub(crate) enum Callee {
     Actor(RawHandle),
+    /// A task that has a process of its own.
     Task(&'static str),
+    /// A task of a queue.
+    Leased(&'static str, Arc<TaskQueue>),
 }
 
 impl Callee {
@@ -170,6 +174,14 @@ impl PendingTable {
 
     pub(crate) fn remove(&self, call: u64) -> Option<PendingCall> {
         self.lock().remove(call)
+    }
+
+    /// Returns the queue of a task that waits for its answer.
+    pub(crate) fn queue_of(&self, call: u64) -> Option<Arc<TaskQueue>> {
+        match &self.lock().get_mut(call)?.callee {
+            Callee::Leased(_, queue) => Some(queue.clone()),
+            _ => None,
+        }
     }
 
     /// Adds holds that the call needs until it is answered; drops them if it is already.

@@ -30,19 +30,18 @@
 //! - **WK-12** Every thread that leads or waits reads `progress` before it looks at its condition,
 //!   and whoever changes a condition moves `progress` afterwards; nobody sleeps past a change.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use mobula_scheduler::config::Waiting;
 use mobula_scheduler::death::{ActorDeath, LostTask};
-use mobula_scheduler::ids::ActorId;
+use mobula_scheduler::ids::{ActorId, TaskId};
 use mobula_store::{Bell, ClientKey, Mailbox, Role};
 
 use crate::core::Core;
 use crate::deferred::Work;
-use crate::executor::CallJob;
+use crate::executor::Arrived;
 use crate::spin::Spin;
 
 /// How many frames one ring may give before the next one's turn.
@@ -63,6 +62,7 @@ const COOL_DOWN: u32 = 8;
 pub(crate) enum Event {
     ActorDown(ActorDeath),
     TaskLost { call: u64, reason: LostTask },
+    LeaseLost { lease: TaskId, reason: LostTask },
     ProcessGone(ClientKey),
     EndActor(ActorId),
     NodeGone,
@@ -71,8 +71,8 @@ pub(crate) enum Event {
 /// What only the leader touches.
 struct Inbox {
     mailbox: Mailbox,
-    /// Calls on their way to the executor.
-    calls: VecDeque<CallJob>,
+    /// Calls and tasks on their way to the executor.
+    arrived: Arrived,
 }
 
 /// The parts of the pump that threads share.
@@ -135,7 +135,7 @@ impl Pump {
         };
         Pump {
             bell,
-            inbox: Mutex::new(Inbox { mailbox, calls: VecDeque::new() }),
+            inbox: Mutex::new(Inbox { mailbox, arrived: Arrived::default() }),
             wanted: AtomicBool::new(false),
             ticking: AtomicBool::new(false),
             leads: AtomicU32::new(0),
@@ -211,7 +211,7 @@ impl<'a> Lead<'a> {
     fn take_some(&mut self) -> bool {
         let core = self.core;
         let pump = core.pump();
-        let Some(Inbox { mailbox, calls }) = self.inbox.as_deref_mut() else {
+        let Some(Inbox { mailbox, arrived }) = self.inbox.as_deref_mut() else {
             return false;
         };
         core.collect_acks();
@@ -220,8 +220,8 @@ impl<'a> Lead<'a> {
         let mut work = Work::default();
         let mut taken = 0;
         loop {
-            let count = mailbox.poll(BUDGET, &mut |from, frame| core.dispatch(from, frame, &mut work, calls));
-            core.executor().calls(calls);
+            let count = mailbox.poll(BUDGET, &mut |from, frame| core.dispatch(from, frame, &mut work, arrived));
+            core.executor().take(core, arrived);
             taken += count;
             if count == 0 || (count < BUDGET && events.is_empty()) {
                 break;
@@ -359,6 +359,7 @@ pub(crate) fn serve(core: &Core) {
             lead_once(core);
         }
         core.flush_stalled();
+        core.leases().tick(core);
         core.look_at_borrowed();
         core.collect_acks();
     }

@@ -20,6 +20,8 @@ pub(crate) struct Registry {
     entries: Vec<(RegistryKey, Entry)>,
     /// Where an entry's static lies, to its place in `entries`.
     by_address: HashMap<usize, usize>,
+    /// The functions by their codes.
+    by_code: HashMap<u64, &'static TaskFunction>,
     hash: u64,
 }
 
@@ -48,19 +50,20 @@ impl Registry {
                 pair[0].0.name
             )));
         }
-        let mut hash = 0xcbf2_9ce4_8422_2325u64;
-        let mut mix = |bytes: &[u8]| {
-            for byte in bytes {
-                hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        let hash = entries.iter().fold(BASIS, |hash, (key, _)| mix(hash, key));
+        let mut by_code = HashMap::new();
+        for (key, entry) in &entries {
+            if let Entry::Task(function) = entry
+                && let Some(other) = by_code.insert(code(key), *function)
+            {
+                return Err(Error::invalid_argument(format!(
+                    "the tasks {} and {} have the same code by chance: give one of them another name",
+                    other.name, function.name
+                )));
             }
-        };
-        for (key, _) in &entries {
-            mix(key.name.as_bytes());
-            mix(&[0]);
-            mix(&key.signature.to_le_bytes());
         }
         let by_address = entries.iter().enumerate().map(|(place, (_, entry))| (address(entry), place)).collect();
-        Ok(Registry { entries, by_address, hash })
+        Ok(Registry { entries, by_address, by_code, hash })
     }
 
     pub(crate) fn hash(&self) -> u64 {
@@ -93,6 +96,16 @@ impl Registry {
         }
     }
 
+    /// Returns the function of a code; the code of an entry is the same in every executable.
+    #[inline]
+    pub(crate) fn function_of(&self, code: u64) -> Result<&'static TaskFunction> {
+        self.by_code.get(&code).copied().ok_or_else(|| {
+            Error::not_found(
+                "the task is not in the worker's executable, or has another signature there: build both from the same source",
+            )
+        })
+    }
+
     fn find(&self, wanted: &RegistryKey) -> Result<Entry> {
         let place = self
             .entries
@@ -119,6 +132,19 @@ impl Registry {
             format!("`{name}` is not in the worker's executable, which has: {}", known.join(", "))
         })
     }
+}
+
+/// Where hashes begin (FNV-1a).
+const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+
+fn mix(hash: u64, key: &RegistryKey) -> u64 {
+    let bytes = key.name.bytes().chain([0]).chain(key.signature.to_le_bytes());
+    bytes.fold(hash, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// Returns the number that stands for an entry in frames.
+pub(crate) fn code(key: &RegistryKey) -> u64 {
+    mix(BASIS, key)
 }
 
 fn address(entry: &Entry) -> usize {

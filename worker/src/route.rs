@@ -149,7 +149,7 @@ impl Route {
         let mut state = self.lock();
         let failure = match &state.place {
             Place::Up(peer) if state.queue.is_empty() => match peer.call(frame) {
-                Ok(()) => return false,
+                Ok(_) => return false,
                 Err(SendError::Full) => {
                     core.add_stalled(self);
                     None
@@ -206,7 +206,7 @@ impl Route {
                             return true;
                         };
                         match peer.call(frame) {
-                            Ok(()) => {
+                            Ok(_) => {
                                 state.queue.pop_front();
                                 continue;
                             }

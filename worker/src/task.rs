@@ -2,22 +2,27 @@
 
 use std::fmt;
 use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
 
 use mobula_scheduler::config;
 use mobula_scheduler::ids::TaskId;
 use mobula_scheduler::protocol::{Payload, TaskSpec};
 use mobula_scheduler::resources::Demand;
+use mobula_store::ObjectHold;
 
 use crate::actor::{check_feasible, demand};
-use crate::arg::{Args, Readiness};
-use crate::call::check_retries;
+use crate::arg::{self, Args, Readiness};
+use crate::call::{self, check_retries};
 use crate::context;
 use crate::core::{self, Core};
 use crate::deferred::Submission;
 use crate::definition::{Entry, Task, TaskFunction};
 use crate::error::{Error, Result};
-use crate::frames;
+use crate::frames::{self, FrameWriter};
+use crate::leases::TaskQueue;
 use crate::pending::{Callee, PendingCall};
+use crate::registry;
 use crate::returns::{Birth, Returns};
 use crate::runtime;
 
@@ -103,6 +108,17 @@ impl<K: Task> TaskOptions<K> {
 }
 
 impl TaskSettings {
+    /// True if every option is that of the attribute.
+    fn is_plain(&self) -> bool {
+        let TaskSettings { num_cpus, num_gpus, resources, max_retries, retry_errors, env } = self;
+        num_cpus.is_none()
+            && num_gpus.is_none()
+            && resources.is_empty()
+            && max_retries.is_none()
+            && retry_errors.is_none()
+            && env.is_empty()
+    }
+
     /// Returns what the task holds, or says which option makes no sense or is not there yet.
     fn check(&self, function: &TaskFunction) -> Result<Demand> {
         let defaults = &function.defaults;
@@ -139,13 +155,24 @@ pub fn submit_task<K: Task, R: Returns>(settings: &TaskSettings, args: Args) -> 
 pub fn try_submit_task<K: Task, R: Returns>(settings: &TaskSettings, args: Args) -> Result<R::Refs> {
     let core = core::current()?;
     let function = K::function();
-    let demand = settings.check(function)?;
+    let known = if settings.is_plain() { core.leases().known(function) } else { None };
     if let Readiness::Failed(error) = args.readiness() {
         return Err(error);
     }
+    if let Some((queue, code)) = known {
+        return Ok(submit_leased::<R>(&core, function, &queue, code, args));
+    }
+    let demand = settings.check(function)?;
     check_feasible(&core, &demand, function.name)?;
     let key = core.registry().key_of(Entry::Task(function));
     runtime::check_workers_have(&core, &key)?;
+    if settings.env.is_empty() && !demand.has_gpus() {
+        let (queue, code) = (core.leases().queue(&demand), registry::code(&key));
+        if settings.is_plain() {
+            core.leases().remember(function, &queue, code);
+        }
+        return Ok(submit_leased::<R>(&core, function, &queue, code, args));
+    }
     let call = core.next_call();
     let (refs, call_refs) = R::make(Birth::Pending(&core, call));
     core.pending()
@@ -164,6 +191,57 @@ pub fn try_submit_task<K: Task, R: Returns>(settings: &TaskSettings, args: Args)
     });
     Submission::Task { spec, args }.submit(&core);
     Ok(refs)
+}
+
+/// Submits a task that any worker of the pool can run.
+fn submit_leased<R: Returns>(
+    core: &Arc<Core>,
+    function: &'static TaskFunction,
+    queue: &Arc<TaskQueue>,
+    code: u64,
+    args: Args,
+) -> R::Refs {
+    let call = core.next_call();
+    let depth = context::depth();
+    let (refs, call_refs) = R::make(Birth::Pending(core, call));
+    let callee = Callee::Leased(function.name, queue.clone());
+    if args.refs().next().is_some() {
+        core.pending().insert(call, PendingCall { refs: call_refs, callee, holds: Vec::new() });
+        Submission::Leased { call, function, queue: queue.clone(), code, depth, args }.submit(core);
+        return refs;
+    }
+    let (bytes, mut holds) = args.into_parts();
+    let sent = call::with_writer(|writer| {
+        let spilled = write(writer, core, call, code, depth, (&bytes, &holds), None)?;
+        holds.extend(spilled);
+        core.pending().insert(call, PendingCall { refs: call_refs, callee, holds });
+        queue.submit(core, function, call, depth, writer.bytes());
+        Ok(())
+    });
+    arg::recycle(bytes);
+    match sent {
+        Ok(()) => refs,
+        Err(error) => R::make(Birth::Failed(Some(core), call, &error)).0,
+    }
+}
+
+/// Writes a task's frame; returns the hold of the arguments if they went into the store.
+pub(crate) fn write(
+    writer: &mut FrameWriter,
+    core: &Core,
+    call: u64,
+    code: u64,
+    depth: u32,
+    (bytes, holds): (&[u8], &[ObjectHold]),
+    patience: Option<Duration>,
+) -> Result<Option<ObjectHold>> {
+    let spilled = call::spill(core, bytes, holds, patience)?;
+    writer.task(call, core.nonce(), code, depth);
+    match &spilled {
+        Some(hold) => writer.stored(hold.id()),
+        None => writer.inline(bytes, holds.iter().map(ObjectHold::id)),
+    }
+    Ok(spilled)
 }
 
 fn task_id(core: &Core, call: u64) -> TaskId {

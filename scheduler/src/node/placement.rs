@@ -37,6 +37,7 @@ impl State {
             let wanted = self.place_tasks();
             self.launch_workers(wanted);
         }
+        self.recall_leases();
     }
 
     fn grant_actors(&mut self) {

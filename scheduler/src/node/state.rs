@@ -71,6 +71,8 @@ pub(super) struct Process {
     pub(super) client: Option<ClientKey>,
     /// Its number if it is a worker.
     pub(super) worker: Option<u64>,
+    /// The messages that end leases here and are not answered yet, in order.
+    pub(super) ends: VecDeque<Position>,
 }
 
 /// The registry that workers are compared with.
@@ -210,6 +212,10 @@ impl State {
             ToNode::ExpectActor { actor, class_name } => self.expect_actor(process, actor, class_name),
             ToNode::CreateActor(spec) => self.create_actor(process, spec),
             ToNode::SubmitTask(spec) => self.submit_task(process, spec),
+            ToNode::AskLease(spec) => self.ask_lease(process, spec),
+            ToNode::ReturnLease(lease) => self.return_lease(process, lease),
+            ToNode::LeaseEnded { lease, over } => self.lease_ended(process, lease, over),
+            ToNode::Runs { lease, function_name } => self.lease_runs(process, lease, &function_name),
             ToNode::WatchActor(actor) => self.watch_actor(process, actor),
             ToNode::KillActor { actor, request } => self.kill_actor(process, actor, request),
             ToNode::ActorStarted { actor } => self.actor_started(process, actor),
@@ -255,10 +261,12 @@ impl State {
             same_executable: self.parts.recipe.exe.is_none(),
             num_gpus: self.parts.pool.total_gpus(),
             waiting: self.parts.waiting,
+            most_leases: self.parts.process_limit,
             inbox,
             node: self.parts.loopback.clone(),
         };
-        self.processes.insert(process, Process { outlet: Outlet::new(sender), client: None, worker });
+        self.processes
+            .insert(process, Process { outlet: Outlet::new(sender), client: None, worker, ends: VecDeque::new() });
         Ok(welcome)
     }
 

@@ -14,7 +14,7 @@ use super::state::State;
 use super::workers::{Duty, Purpose};
 use crate::death::{DeathCause, LostTask};
 use crate::ids::{ProcessId, TaskId};
-use crate::protocol::{TaskSpec, ToProcess};
+use crate::protocol::{LeaseSpec, TaskSpec, ToProcess};
 use crate::resources::{Demand, Grant};
 
 /// What placement needs to know of a task.
@@ -65,6 +65,11 @@ impl TaskQueue {
         heads.min_by_key(|(rank, ..)| **rank).map(|(_, shape, task)| (shape, task))
     }
 
+    /// Gives the tasks of each shape, first comes first.
+    pub(super) fn by_shape(&self) -> impl Iterator<Item = (&Shape, impl Iterator<Item = TaskId>)> {
+        self.shapes.iter().map(|(shape, tasks)| (shape, tasks.values().copied()))
+    }
+
     /// Lists the tasks that wait for a pool worker.
     pub(super) fn take_pooled(&self) -> Vec<TaskId> {
         let pooled = self.shapes.iter().filter(|(shape, _)| !shape.dedicated);
@@ -90,23 +95,44 @@ pub(super) enum TaskState {
     },
 }
 
-/// A task that is not over.
+/// What a task is made of.
+#[derive(Debug)]
+enum Content {
+    /// Given out when it is started.
+    Task(Option<Box<TaskSpec>>),
+    /// A worker for the tasks of `submitter`.
+    Lease { function_name: String, recalled: bool },
+}
+
+/// A task or lease that is not over.
 #[derive(Debug)]
 pub(super) struct Task {
-    /// Given out when it is started.
-    spec: Option<Box<TaskSpec>>,
-    shape: Shape,
+    content: Content,
+    pub(super) shape: Shape,
     env: Vec<(String, String)>,
     /// Who hears of its loss.
     pub(super) submitter: ProcessId,
     /// With whom it ends.
-    owner: ProcessId,
+    pub(super) owner: ProcessId,
+    /// The submitter's number of a task.
     call: u64,
     pub(super) blocked: bool,
     pub(super) state: TaskState,
 }
 
 impl Task {
+    pub(super) fn is_lease(&self) -> bool {
+        matches!(self.content, Content::Lease { .. })
+    }
+
+    /// Notes that a lease has been asked back; false if it was before, or has no worker yet, or is a task.
+    pub(super) fn recall(&mut self) -> bool {
+        match (&self.state, &mut self.content) {
+            (TaskState::Running { .. }, Content::Lease { recalled, .. }) => !std::mem::replace(recalled, true),
+            _ => false,
+        }
+    }
+
     /// Returns the variables and GPUs that its own process is started with.
     pub(super) fn needs(&self) -> (Vec<(String, String)>, Vec<u32>) {
         let gpu_ids = match &self.state {
@@ -137,17 +163,39 @@ impl State {
         }
         let dedicated = spec.demand.has_gpus() || !spec.env.is_empty();
         let shape = Shape { demand: spec.demand.clone(), dedicated };
-        let rank = self.queue.push(shape.clone(), spec.depth, id);
-        let task = Task {
-            shape,
-            env: spec.env.clone(),
-            submitter: process,
-            owner: process,
-            call,
-            blocked: false,
-            state: TaskState::Queued { rank },
-            spec: Some(Box::new(spec)),
+        let (depth, env) = (spec.depth, spec.env.clone());
+        self.enqueue(process, id, call, shape, depth, env, Content::Task(Some(Box::new(spec))));
+    }
+
+    pub(super) fn ask_lease(&mut self, process: ProcessId, spec: LeaseSpec) {
+        let LeaseSpec { lease, demand, depth, function, function_name } = spec;
+        let lost = match self.parts.pool.infeasible(&demand) {
+            Some(message) => Some(LostTask::Infeasible(message)),
+            None => self.missing_in_workers(&function).map(LostTask::NoWorker),
         };
+        if let Some(reason) = lost {
+            self.send(process, ToProcess::LeaseLost { lease, reason });
+            return;
+        }
+        let shape = Shape { demand, dedicated: false };
+        let content = Content::Lease { function_name, recalled: false };
+        self.enqueue(process, lease, 0, shape, depth, Vec::new(), content);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the fields of one entry")]
+    fn enqueue(
+        &mut self,
+        process: ProcessId,
+        id: TaskId,
+        call: u64,
+        shape: Shape,
+        depth: u32,
+        env: Vec<(String, String)>,
+        content: Content,
+    ) {
+        let rank = self.queue.push(shape.clone(), depth, id);
+        let state = TaskState::Queued { rank };
+        let task = Task { content, shape, env, submitter: process, owner: process, call, blocked: false, state };
         self.tasks.insert(id, task);
     }
 
@@ -169,8 +217,15 @@ impl State {
         let Some(task) = self.tasks.get_mut(&id) else {
             return self.end_worker(number, DeathCause::OutOfScope);
         };
-        let Some(spec) = task.spec.take() else {
-            return;
+        let (spec, function_name) = match &mut task.content {
+            Content::Task(spec) => match spec.take() {
+                Some(spec) => {
+                    let name = spec.function_name.clone();
+                    (Some(spec), name)
+                }
+                None => return,
+            },
+            Content::Lease { function_name, .. } => (None, std::mem::take(function_name)),
         };
         match &mut worker.duty {
             Duty::Tasks(running) => running.push(id),
@@ -178,9 +233,9 @@ impl State {
         }
         worker.used = true;
         let dedicated = !worker.is_pool();
-        worker.label.set(&spec.function_name);
+        worker.label.set(&function_name);
         let process = worker.process;
-        let missing = self.missing_in_workers(&spec.function);
+        let missing = spec.as_ref().and_then(|spec| self.missing_in_workers(&spec.function));
         let Some(task) = self.tasks.get_mut(&id) else {
             return;
         };
@@ -198,14 +253,17 @@ impl State {
             }
             return self.lose_task(id, LostTask::NoWorker(message));
         }
-        let sent = self.send(process, ToProcess::RunTask { spec: *spec, granted, nested });
+        let sent = match spec {
+            Some(spec) => self.send(process, ToProcess::RunTask { spec: *spec, granted, nested }),
+            None => self.run_lease(id, process, granted, nested),
+        };
         if let Some(Task { state: TaskState::Running { position, .. }, .. }) = self.tasks.get_mut(&id) {
             *position = sent;
         }
     }
 
     /// Returns true if `process` is the one that the task runs in.
-    fn runs_in(&self, process: ProcessId, id: TaskId) -> Option<u64> {
+    pub(super) fn runs_in(&self, process: ProcessId, id: TaskId) -> Option<u64> {
         let number = self.worker_of_task(id)?;
         (self.workers.get(&number)?.process == process).then_some(number)
     }
@@ -236,7 +294,7 @@ impl State {
     }
 
     /// Takes a task off its worker; true if that has nothing else to do now.
-    fn leave_worker(&mut self, id: TaskId, number: u64) -> bool {
+    pub(super) fn leave_worker(&mut self, id: TaskId, number: u64) -> bool {
         let Some(worker) = self.workers.get_mut(&number) else {
             return false;
         };
@@ -272,12 +330,14 @@ impl State {
         }
     }
 
-    /// Tells the submitter that a task will never answer.
+    /// Tells the submitter that a task will never answer, or a lease is no more.
     pub(super) fn lose_task(&mut self, id: TaskId, reason: LostTask) {
         if let Some(task) = self.tasks.get(&id) {
-            let (submitter, call) = (task.submitter, task.call);
+            let (submitter, call, lease) = (task.submitter, task.call, task.is_lease());
             self.forget_task(id);
-            self.send(submitter, ToProcess::TaskLost { call, reason });
+            let news =
+                if lease { ToProcess::LeaseLost { lease: id, reason } } else { ToProcess::TaskLost { call, reason } };
+            self.send(submitter, news);
         }
     }
 
@@ -305,19 +365,25 @@ impl State {
                 Some(&TaskState::Granted { worker: Some(worker), .. }) => {
                     self.end_worker(worker, DeathCause::OwnerDied);
                 }
-                Some(&TaskState::Running { worker, .. }) => {
-                    let running = match self.workers.get(&worker).map(|worker| &worker.duty) {
-                        Some(Duty::Tasks(running)) => running.as_slice(),
-                        _ => &[],
-                    };
-                    let foreign = |id| self.tasks.get(id).is_some_and(|task| task.owner != process);
-                    if !running.iter().any(foreign) {
-                        self.end_worker(worker, DeathCause::OwnerDied);
-                    }
+                Some(TaskState::Running { .. }) if self.tasks.get(&id).is_some_and(Task::is_lease) => {
+                    self.abandon_lease(id);
                 }
+                Some(&TaskState::Running { worker, .. }) => self.end_worker_of(process, worker),
                 Some(_) => self.forget_task(id),
                 None => {}
             }
+        }
+    }
+
+    /// Ends a worker if nothing of anybody but `process` runs in it.
+    pub(super) fn end_worker_of(&mut self, process: ProcessId, worker: u64) {
+        let running = match self.workers.get(&worker).map(|worker| &worker.duty) {
+            Some(Duty::Tasks(running)) => running.as_slice(),
+            _ => &[],
+        };
+        let foreign = |id| self.tasks.get(id).is_some_and(|task| task.owner != process);
+        if !running.iter().any(foreign) {
+            self.end_worker(worker, DeathCause::OwnerDied);
         }
     }
 
