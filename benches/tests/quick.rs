@@ -71,7 +71,7 @@ fn the_store_suite_has_its_rows() {
         ("put_100KB", "limit_memcpy_100KB"),
         ("put_1MB", "limit_memcpy_1MB"),
         ("put_100MB_warm", "limit_copy_best"),
-        ("put_gigabytes_2_clients", "limit_copy_best"),
+        ("put_gigabytes_2_clients", "limit_put_gigabytes"),
         ("put_100MB_fresh", "limit_fresh_write"),
         ("put_100MB_prefaulted", "put_100MB_warm"),
         ("prefault_200MB", "limit_fresh_write"),

@@ -14,6 +14,7 @@
 
 use std::hint::black_box;
 use std::io::{self, BufRead};
+use std::ops::Range;
 use std::process::Stdio;
 
 use mobula::store::{Lifetime, ObjectOptions, ObjectView, Store};
@@ -99,7 +100,7 @@ impl Peer {
 pub(crate) fn play(args: &[String]) -> Result<()> {
     let store = Store::attach(args.first().map_or("", String::as_str))?;
     child::ready()?;
-    let mut views = Vec::new();
+    let mut kept = Kept { clock: Clock::new(), views: Vec::new(), source: Vec::new() };
     for line in io::stdin().lock().lines() {
         let line = line.map_err(Error::io("read an order"))?;
         let mut words = line.split(' ');
@@ -108,15 +109,24 @@ pub(crate) fn play(args: &[String]) -> Result<()> {
         let mut number = || words.next().and_then(|word| word.parse::<u64>().ok()).unwrap_or(0);
         let numbers = [number(), number(), number()];
         match verb {
-            Some(verb) => child::report(&(act(&store, &mut views, verb, numbers)? + "\n"))?,
+            Some(verb) => child::report(&(act(&store, &mut kept, verb, numbers)? + "\n"))?,
             None => return Err(Error::Child { role: Role::StorePeer.name(), what: format!("cannot {line:?}") }),
         }
     }
     Ok(())
 }
 
-fn act(store: &Store, views: &mut Vec<ObjectView>, verb: Verb, numbers: [u64; 3]) -> Result<String> {
+/// What a peer has from one order to the next.
+struct Kept {
+    clock: Clock,
+    views: Vec<ObjectView>,
+    /// What large objects are copied from: made by the first order, so that all others start at once.
+    source: Vec<u8>,
+}
+
+fn act(store: &Store, kept: &mut Kept, verb: Verb, numbers: [u64; 3]) -> Result<String> {
     let [first, count, bytes] = numbers;
+    let views = &mut kept.views;
     let ids = (first..first + count).map(id);
     match verb {
         Verb::Put => fill(store, first..first + count, bytes as usize)?,
@@ -133,7 +143,10 @@ fn act(store: &Store, views: &mut Vec<ObjectView>, verb: Verb, numbers: [u64; 3]
             }
         }
         Verb::Drop => views.clear(),
-        Verb::Gigabytes => return gigabytes(store, first, count, bytes as usize),
+        Verb::Gigabytes => {
+            kept.source.resize(bytes as usize, 7);
+            return gigabytes(store, kept.clock, first..first + count, &kept.source);
+        }
         Verb::Hammer => {
             child::report("\n")?;
             loop {
@@ -151,13 +164,12 @@ fn act(store: &Store, views: &mut Vec<ObjectView>, verb: Verb, numbers: [u64; 3]
     Ok(String::new())
 }
 
-fn gigabytes(store: &Store, first: u64, count: u64, bytes: usize) -> Result<String> {
-    let (clock, data) = (Clock::new(), vec![7; bytes]);
+fn gigabytes(store: &Store, clock: Clock, numbers: Range<u64>, source: &[u8]) -> Result<String> {
     let mut text = monotonic_ns().to_string();
     let mut times = Vec::new();
-    for number in first..first + count {
+    for number in numbers {
         let start = clock.now();
-        let view = store.put(id(number), black_box(&data))?;
+        let view = store.put(id(number), black_box(source))?;
         times.push(clock.since(start));
         drop(view);
         deleted("put_gigabytes_2_clients", store, id(number))?;
