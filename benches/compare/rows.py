@@ -1,6 +1,21 @@
 """What the peers' scripts share: the clock, the rows, and children that do what they are told.
 
-A row is a line of JSON in the form of `mobula-bench --json`, the suite being the peer's name.
+A row is a line of JSON in the form of `mobula-bench --json`, the suite being the peer's name. It has the name of the
+row of Mobula that it stands beside; a peer that can do that in several ways adds the way's name behind a colon.
+`native/parts` has the same for the peers in Rust, whose rows are:
+
+    row                               iceoryx2                               ipc-channel
+    actor_call_sync_hot               request, response, both polling        send, recv
+    actor_call_sync_hot:WAY           publish-subscribe; event (sleeping)    polling (try_recv)
+    actor_call_sync_asleep            request, response, event each          send, recv
+    actor_call_sync_oversubscribed    the same, four servers                 the same, four processes
+    1_1_actor_calls_async             requests, 8 without a response         numbers, 250 without an answer
+    1_1_actor_calls_async:WAY         publish-subscribe, 1,000
+    actor_call_1MB_array              loaned sample, one byte written        IpcSharedMemory that exists
+    actor_call_1MB_array_put          loaned sample, all bytes copied        IpcSharedMemory::from_bytes
+    actor_call_1MB_array_put:WAY                                             bytes (IpcBytesSender)
+    kill_actor_to_error                                                      recv that fails
+    actor_creation_1, .._10           process, node, ports, first response   process, one-shot server, first answer
 """
 import ctypes
 import json
@@ -24,6 +39,11 @@ FEW_NUMBERS, MANY_NUMBERS = 1_000_000, 10_000_000
 MEGABYTE = 1_000_000
 # As long as mobula-bench lets both sides of a wake-up sleep.
 IDLE_S = 0.0025
+
+
+def mobulas(row):
+    """Returns the row of Mobula that a peer's row stands beside."""
+    return row.split(":")[0]
 
 
 def _clock_cost():

@@ -23,8 +23,8 @@ usage: mobula-bench [store|calls|tasks|ps|ray|savina|startup|all]... [--json] [-
   --json    a line of JSON for each row in place of the table
   --quick   few samples, some seconds: shows that all works
   --against others' figures and how many times better ours are: from files of lines as --json prints
-            them, or from the scripts of benches/compare (plasma, vineyard, ray,
-            multiprocessing), if they are installed
+            them, or from the peers in benches/compare (plasma, vineyard, ray,
+            multiprocessing, iceoryx2, ipc-channel), if they are installed
   --html    a page with charts, too
   --help    this text
   --version the version

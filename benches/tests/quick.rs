@@ -188,6 +188,38 @@ fn others_figures_stand_beside_ours_and_on_a_page() {
     assert!(html.contains("<h2>tasks</h2>") && html.contains("<svg") && html.contains("ray 1665.0 us"), "{html}");
 }
 
+/// Installs a peer that is a program: it prints a line, in which `$1` is the suite, and ends with a status.
+fn install(environments: &std::path::Path, name: &str, row: &str, status: i32) {
+    use std::os::unix::fs::PermissionsExt;
+    let program = environments.join(name).join("bin").join(format!("peer_{name}"));
+    let line = format!(r#"{{"suite":"{name}","row":"{row}","unit":"ns","p50":1665000,"value":1665000}}"#);
+    std::fs::create_dir_all(program.parent().unwrap()).unwrap();
+    std::fs::write(&program, format!("#!/bin/sh\ncat <<END\n{line}\nEND\nexit {status}\n")).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn peers_that_are_programs_are_run_and_missing_ones_named() {
+    let environments = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("environments");
+    install(&environments, "whole", "tasks_sync:$1$2", 0);
+    install(&environments, "half", "tasks_sync", 7);
+    let output = Command::new(env!("CARGO_BIN_EXE_mobula-bench"))
+        .args(["tasks", "--quick", "--against", "whole,half,iceoryx2,ipc-channel"])
+        .env("COMPARE_VENVS", &environments)
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .output()
+        .unwrap();
+    let out = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{out}");
+    let row = out.lines().find(|line| line.starts_with("  tasks_sync")).unwrap();
+    assert!(row.contains(" whole:tasks--quick 1665.0 us (") && row.contains(" half 1665.0 us ("), "{row}");
+    assert!(out.contains("no figures of some rows of half: it ended with exit status: 7"), "{out}");
+    for name in ["iceoryx2", "ipc-channel"] {
+        let why = format!("no figures of {name}: not installed: {}", environments.display());
+        assert!(out.contains(&why) && out.contains("setup.sh installs it"), "{out}");
+    }
+}
+
 #[test]
 fn what_cannot_be_run_is_said() {
     let output = bench(&["stoer"]);

@@ -206,8 +206,8 @@ pub(crate) struct BenchArgs {
     /// Few samples, some seconds: shows that all works and little more
     #[arg(long)]
     pub(crate) quick: bool,
-    /// Others' figures and how many times better ours are: files of lines as --json prints them, or peers
-    /// whose scripts benches/compare has (plasma, vineyard, ray, multiprocessing), run if installed
+    /// Others' figures and how many times better ours are: files of lines as --json prints them, or peers in
+    /// benches/compare (plasma, vineyard, ray, multiprocessing, iceoryx2, ipc-channel), run if installed
     #[arg(long, value_name = "NAME|FILE", value_delimiter = ',')]
     pub(crate) against: Vec<String>,
     /// A page with charts, too
