@@ -11,10 +11,11 @@
 //! Formats such as postcard keep no text of an error that is not theirs, so a value that cannot be
 //! decoded also leaves its error here, and whoever runs the decoder takes it out.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use scoped_tls::scoped_thread_local;
 
+use crate::current;
 use crate::error::Error;
 use crate::object::ObjectHold;
 use crate::store::Store;
@@ -23,6 +24,8 @@ scoped_thread_local!(static ENCODING: RefCell<Vec<ObjectHold>>);
 scoped_thread_local!(static DECODING: Store);
 
 thread_local! {
+    /// Inside [`decode_current`].
+    static CURRENT: Cell<bool> = const { Cell::new(false) };
     static REFUSAL: RefCell<Option<Error>> = const { RefCell::new(None) };
 }
 
@@ -36,6 +39,20 @@ pub fn encode<R>(f: impl FnOnce() -> R) -> (R, Vec<ObjectHold>) {
 /// Runs a decoder that looks ids up in `store`.
 pub fn decode<R>(store: &Store, f: impl FnOnce() -> R) -> R {
     DECODING.set(store, f)
+}
+
+/// Runs a decoder that looks ids up in the process's [`current`] store, which is asked for
+/// by the first id: a value without any costs neither a lock nor a handle.
+pub fn decode_current<R>(f: impl FnOnce() -> R) -> R {
+    /// Puts the flag back, also when the decoder unwinds.
+    struct Before(bool);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            let _ = CURRENT.try_with(|flag| flag.set(self.0));
+        }
+    }
+    let _before = Before(CURRENT.try_with(|flag| flag.replace(true)).unwrap_or(true));
+    f()
 }
 
 /// Notes a hold of an object that the value being encoded refers to.
@@ -54,9 +71,12 @@ pub fn is_encoding() -> bool {
     ENCODING.is_set()
 }
 
-/// Returns the store that ids are looked up in, inside [`decode`].
+/// Returns the store that ids are looked up in, inside [`decode`] or [`decode_current`].
 pub fn decoding() -> Option<Store> {
-    DECODING.is_set().then(|| DECODING.with(Store::clone))
+    if DECODING.is_set() {
+        return Some(DECODING.with(Store::clone));
+    }
+    if CURRENT.try_with(Cell::get).unwrap_or(false) { current().ok() } else { None }
 }
 
 /// Leaves the error of a value that cannot be decoded, and makes the format's error of it.

@@ -88,3 +88,22 @@ impl Sink {
         self.taken
     }
 }
+
+#[mobula::test]
+fn a_ref_that_is_held_takes_less_than_a_hundred_bytes() {
+    const REFS: usize = 300_000;
+    let _runtime = start();
+    let counter = Counter::remote(0).unwrap();
+    let mut refs = Vec::with_capacity(REFS);
+    let mut batch = |refs: &mut Vec<mobula::ObjectRef<i64>>| {
+        refs.extend((0..1_000).map(|_| counter.add(1).remote()));
+        assert_eq!(mobula::get(&refs[refs.len() - 1]).unwrap(), refs.len() as i64);
+    };
+    batch(&mut refs);
+    let before = resident_kib(std::process::id());
+    while refs.len() < REFS {
+        batch(&mut refs);
+    }
+    let each = (resident_kib(std::process::id()) - before) * 1024 / (REFS as u64 - 1_000);
+    assert!(each < 100, "{each} bytes a ref");
+}

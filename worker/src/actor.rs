@@ -61,6 +61,11 @@ impl RawHandle {
         self.0.route.id()
     }
 
+    /// True if dropping this handle ends what its clones share.
+    pub(crate) fn is_last(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
+    }
+
     pub(crate) fn core(&self) -> &Arc<Core> {
         &self.0.core
     }

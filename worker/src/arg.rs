@@ -11,7 +11,6 @@
 //! - **WK-9** A call whose argument failed is never sent; it fails with the same error.
 
 use std::cell::Cell;
-use std::sync::Arc;
 use std::time::Duration;
 
 use mobula_store::{Array, ObjectHold, ObjectId, Store};
@@ -106,7 +105,7 @@ impl<T: bytemuck::Pod> From<&Array<T>> for Arg<Array<T>> {
 pub struct Args {
     bytes: Vec<u8>,
     holds: Vec<ObjectHold>,
-    gaps: Vec<(usize, Arc<RefInner>)>,
+    gaps: Vec<(usize, RefInner)>,
     error: Option<Error>,
 }
 
@@ -163,7 +162,7 @@ impl Args {
     }
 
     /// Returns the refs that stand for arguments.
-    pub(crate) fn refs(&self) -> impl Iterator<Item = &Arc<RefInner>> {
+    pub(crate) fn refs(&self) -> impl Iterator<Item = &RefInner> {
         self.gaps.iter().map(|(_, inner)| inner)
     }
 
@@ -191,7 +190,7 @@ impl Args {
                     }
                     Err(error) => return Readiness::Failed(error),
                 },
-                Some(Outcome::Value(..)) | None => {}
+                Some(Outcome::Value(_) | Outcome::Holding(_)) | None => {}
             }
         }
         if waiting { Readiness::Waiting } else { Readiness::Ready }
@@ -208,10 +207,14 @@ impl Args {
             bytes.extend_from_slice(&self.bytes[from..position]);
             from = position;
             match inner.outcome() {
-                Some(Outcome::Value(value, holds)) => {
+                Some(Outcome::Value(value)) => {
                     bytes.push(INLINE);
                     bytes.extend_from_slice(value);
-                    self.holds.extend_from_slice(holds);
+                }
+                Some(Outcome::Holding(value)) => {
+                    bytes.push(INLINE);
+                    bytes.extend_from_slice(&value.0);
+                    self.holds.extend_from_slice(&value.1);
                 }
                 Some(Outcome::Stored(hold)) => {
                     bytes.push(STORED);

@@ -111,12 +111,13 @@ impl<R: Returns> Call<R> {
     fn submit(self) -> R::Refs {
         let Call { handle, index, args, .. } = self;
         let (core, route) = (handle.core(), handle.route());
-        let call = core.next_call();
         let depth = context::depth();
-        let (refs, call_refs) = R::make(Birth::Pending(core, call));
-        let callee = Callee::Actor(handle.clone());
+        let (call, refs) = core.pending().enter(|call| {
+            let (refs, call_refs) = R::make(Birth::Pending(core, call));
+            let callee = Callee::Actor(handle.clone());
+            (refs, PendingCall { refs: call_refs, callee, holds: Vec::new() })
+        });
         if args.refs().next().is_some() {
-            core.pending().insert(call, PendingCall { refs: call_refs, callee, holds: Vec::new() });
             route.send_later(core, call, index, depth, args);
             return refs;
         }
@@ -124,7 +125,7 @@ impl<R: Returns> Call<R> {
         let sent = with_writer(|writer| {
             let spilled = write(writer, core, call, route.id(), index, depth, (&bytes, &holds), None)?;
             holds.extend(spilled);
-            core.pending().insert(call, PendingCall { refs: call_refs, callee, holds });
+            core.pending().add_holds(call, holds);
             Ok(route.send(core, call, writer.bytes()))
         });
         arg::recycle(bytes);
@@ -135,7 +136,10 @@ impl<R: Returns> Call<R> {
                 }
                 refs
             }
-            Err(error) => R::make(Birth::Failed(Some(core), call, &error)).0,
+            Err(error) => {
+                drop(core.pending().remove(call));
+                R::make(Birth::Failed(Some(core), call, &error)).0
+            }
         }
     }
 }

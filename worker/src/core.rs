@@ -14,9 +14,10 @@
 //!   stalled, peers, peer, pending, ref; user code (encoding, decoding, dropping values) runs under
 //!   none of them.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::thread::{self, JoinHandle};
 
 use mobula_scheduler::death::{ActorDeath, DeathCause};
@@ -32,7 +33,7 @@ use crate::leases::Leases;
 use crate::link::{self, Link};
 use crate::outbox::Peer;
 use crate::payload::Received;
-use crate::pending::{Callee, PendingCall, PendingTable};
+use crate::pending::{Answers, Callee, PendingCall, PendingTable};
 use crate::pump::{self, Event, Pump};
 use crate::refs::{Outcome, RefInner};
 use crate::registry::Registry;
@@ -41,6 +42,17 @@ use crate::seats::{Delivery, LeasedJob, SeatKey};
 use crate::{actor, sys};
 
 static CURRENT: RwLock<Option<Arc<Core>>> = RwLock::new(None);
+
+/// The number of the runtime that is up; 0 if none is. Refs know their runtime by its number.
+static OPEN: AtomicU32 = AtomicU32::new(0);
+
+/// The last number that was given to a runtime.
+static NUMBERS: AtomicU32 = AtomicU32::new(0);
+
+thread_local! {
+    /// The runtime that this thread looked for last, by its number.
+    static NEAR: RefCell<(u32, Weak<Core>)> = const { RefCell::new((0, Weak::new())) };
+}
 
 /// Returns the core of the runtime that is up.
 pub(crate) fn current() -> Result<Arc<Core>> {
@@ -53,12 +65,47 @@ pub(crate) fn current() -> Result<Arc<Core>> {
     }
 }
 
+/// Says whether the runtime of that number is up.
+#[inline]
+pub(crate) fn is_open(number: u32) -> bool {
+    OPEN.load(Ordering::Acquire) == number
+}
+
+/// Returns the runtime of that number if it is up.
+pub(crate) fn numbered(number: u32) -> Result<Arc<Core>> {
+    if !is_open(number) {
+        return Err(ended());
+    }
+    let near = NEAR.try_with(|near| {
+        let near = near.borrow();
+        if near.0 == number { near.1.upgrade() } else { None }
+    });
+    let core = match near {
+        Ok(Some(core)) => core,
+        _ => {
+            let core = current()?;
+            if core.number != number {
+                return Err(ended());
+            }
+            let _ = NEAR.try_with(|near| near.replace((number, Arc::downgrade(&core))));
+            core
+        }
+    };
+    core.check_open()?;
+    Ok(core)
+}
+
+fn ended() -> Error {
+    Error::not_initialized("the runtime that this belongs to has ended")
+}
+
 pub(crate) fn not_initialized() -> Error {
     Error::not_initialized("no runtime is up in this process: call mobula::init first")
 }
 
 fn set_current(core: Option<Arc<Core>>) {
     mobula_store::set_current(core.as_ref().map(|core| core.store.clone()));
+    OPEN.store(core.as_ref().map_or(0, |core| core.number), Ordering::SeqCst);
     let before = std::mem::replace(&mut *CURRENT.write().unwrap_or_else(PoisonError::into_inner), core);
     drop(before);
 }
@@ -73,6 +120,8 @@ pub(crate) enum Kind {
 /// The runtime of this process.
 pub(crate) struct Core {
     kind: Kind,
+    /// Tells this runtime from the process's others.
+    number: u32,
     pid: u32,
     node_id: String,
     namespace: String,
@@ -82,7 +131,6 @@ pub(crate) struct Core {
     registry: &'static Registry,
     /// Tells this runtime's objects from those of every other.
     nonce: Nonce,
-    next_call: AtomicU64,
     pending: PendingTable,
     leases: Leases,
     routes: Mutex<HashMap<ActorId, Arc<Route>>>,
@@ -93,7 +141,7 @@ pub(crate) struct Core {
     /// Counts the calls that failed, so that who waits for many looks for errors only after one.
     failures: AtomicU64,
     /// Refs of other processes that something here waits for.
-    borrowed: Mutex<Vec<(Arc<RefInner>, Dependent)>>,
+    borrowed: Mutex<Vec<(RefInner, Dependent)>>,
     has_borrowed: AtomicBool,
     /// Peers that have holds of ours in flight.
     unacked: Mutex<Vec<Arc<Peer>>>,
@@ -147,6 +195,7 @@ impl Core {
         let client = store.client();
         let core = Arc::new(Core {
             kind,
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed).wrapping_add(1),
             pid: std::process::id(),
             node_id,
             namespace,
@@ -154,7 +203,6 @@ impl Core {
             pump: Pump::new(store.bell(), mailbox, waiting),
             registry,
             nonce: nonce(),
-            next_call: AtomicU64::new(1),
             pending: PendingTable::default(),
             leases: Leases::new(most_leases),
             routes: Mutex::default(),
@@ -240,12 +288,16 @@ impl Core {
     }
 
     pub(crate) fn next_call(&self) -> u64 {
-        self.next_call.fetch_add(1, Ordering::Relaxed)
+        self.pending.draw()
     }
 
     /// The pid of the process that made this core; another one is a forked child.
     pub(crate) fn pid(&self) -> u32 {
         self.pid
+    }
+
+    pub(crate) fn number(&self) -> u32 {
+        self.number
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -254,16 +306,12 @@ impl Core {
 
     /// Fails once the runtime has ended.
     pub(crate) fn check_open(&self) -> Result<()> {
-        if self.closed.load(Ordering::Relaxed) {
-            Err(Error::not_initialized("the runtime that this belongs to has ended"))
-        } else {
-            Ok(())
-        }
+        if self.closed.load(Ordering::Relaxed) { Err(ended()) } else { Ok(()) }
     }
 
     /// Ends this runtime's part in the process: every waiting thread returns, nothing is sent any more.
     pub(crate) fn close(self: &Arc<Self>) {
-        self.closed.store(true, Ordering::SeqCst);
+        self.set_closed();
         let is_current = |slot: &Option<Arc<Core>>| slot.as_ref().is_some_and(|current| Arc::ptr_eq(current, self));
         if is_current(&CURRENT.read().unwrap_or_else(PoisonError::into_inner)) {
             set_current(None);
@@ -274,13 +322,18 @@ impl Core {
         // What waits in vain holds refs and handles, which hold this core, and each other.
         let pending = self.pending.take_all();
         let ended = self.check_open().err().unwrap_or_else(not_initialized);
-        for inner in pending.iter().flat_map(|call| call.refs.as_slice()) {
-            drop(inner.settle(Outcome::Failed(ended.clone())));
+        for call in pending {
+            call.refs.for_each(|unanswered| unanswered.end(Outcome::Failed(ended.clone()), &mut Work::default()));
         }
         self.leases.clear();
         let routes = std::mem::take(&mut *self.routes());
         let borrowed = std::mem::take(&mut *lock(&self.borrowed));
-        drop((pending, routes, borrowed));
+        drop((routes, borrowed));
+    }
+
+    fn set_closed(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        let _ = OPEN.compare_exchange(self.number, 0, Ordering::SeqCst, Ordering::Relaxed);
     }
 
     /// Waits for the threads of a closed core whose node is gone.
@@ -315,8 +368,16 @@ impl Core {
 
     // ---- frames and events, called by the leader of the pump
 
-    /// Handles one frame of a ring; calls and tasks are added to `arrived`.
-    pub(crate) fn dispatch(&self, from: ClientKey, frame: &[u8], work: &mut Work, arrived: &mut Arrived) {
+    /// Handles one frame of a ring; calls and tasks are added to `arrived`, the call that an answer is of is one of
+    /// `answers`.
+    pub(crate) fn dispatch(
+        &self,
+        from: ClientKey,
+        frame: &[u8],
+        answers: &mut Answers<'_>,
+        work: &mut Work,
+        arrived: &mut Arrived,
+    ) {
         match frames::read(frame) {
             Some(Frame::Call(call)) => {
                 let args = self.receive(call.args);
@@ -345,34 +406,23 @@ impl Core {
                 arrived.tasks.push_back(Delivery::Recall(SeatKey { nonce, number: lease }));
             }
             Some(Frame::Returned { call }) => {
+                answers.pause();
                 if let Some(queue) = self.pending.queue_of(call) {
                     queue.returned(self, call, work);
                 }
             }
             Some(Frame::Done { call, values }) => {
-                let Some(pending) = self.pending.remove(call) else {
+                let Some(pending) = answers.take(call) else {
                     return;
                 };
                 if let Callee::Leased(_, queue) = &pending.callee {
+                    answers.pause();
                     queue.answered(self, call, work);
                 }
-                let damaged = || Error::system("an answer arrived damaged");
-                let mut values = values;
-                for inner in pending.refs.as_slice() {
-                    let settled = match values.next().flatten() {
-                        Some(Body::Inline(bytes, ids)) => {
-                            self.adopt(ids).map(|holds| Outcome::value(bytes.into(), holds))
-                        }
-                        Some(Body::Stored(id)) => self.adopt_one(id).map(Outcome::stored),
-                        None => Err(damaged()),
-                    };
-                    if settled.is_err() {
-                        self.failures.fetch_add(1, Ordering::SeqCst);
-                    }
-                    work.add(inner.settle(settled.unwrap_or_else(Outcome::Failed)));
-                }
+                self.finish(pending, values, answers, work);
             }
             Some(Frame::Failed { call, error }) => {
+                answers.pause();
                 if let Some(queue) = self.pending.queue_of(call) {
                     queue.answered(self, call, work);
                 }
@@ -387,6 +437,42 @@ impl Core {
             Body::Inline(bytes, ids) => self.adopt(ids).map(|holds| Received::Inline(bytes.into(), holds)),
             Body::Stored(id) => self.adopt_one(id).map(Received::Stored),
         }
+    }
+
+    /// Settles the refs of a call that has been answered; what may last is done without the lock of `answers`.
+    #[inline]
+    fn finish(&self, pending: PendingCall, mut values: frames::Values<'_>, answers: &mut Answers<'_>, work: &mut Work) {
+        if pending.is_heavy() {
+            answers.pause();
+        }
+        let PendingCall { refs, callee, holds } = pending;
+        refs.for_each(|unanswered| {
+            let outcome = match values.next().flatten() {
+                Some(Body::Inline(bytes, ids)) if ids.is_empty() => Outcome::Value(bytes.into()),
+                body => {
+                    answers.pause();
+                    self.outcome(body)
+                }
+            };
+            if let Some(inner) = unanswered.settle(outcome) {
+                answers.pause();
+                work.add(inner.tell());
+            }
+        });
+        drop((callee, holds));
+    }
+
+    /// Takes holds of what a value of an answer refers to.
+    fn outcome(&self, body: Option<Body<'_>>) -> Outcome {
+        let made = match body {
+            Some(Body::Inline(bytes, ids)) => self.adopt(ids).map(|holds| Outcome::value(bytes.into(), holds)),
+            Some(Body::Stored(id)) => self.adopt_one(id).map(Outcome::stored),
+            None => Err(Error::system("an answer arrived damaged")),
+        };
+        made.unwrap_or_else(|error| {
+            self.failures.fetch_add(1, Ordering::SeqCst);
+            Outcome::Failed(error)
+        })
     }
 
     fn adopt(&self, ids: frames::Ids<'_>) -> Result<Vec<ObjectHold>> {
@@ -412,7 +498,7 @@ impl Core {
                         Callee::Task(name) | Callee::Leased(name, _) => name,
                         Callee::Actor(handle) => handle.route().class(),
                     };
-                    self.settle(&pending, &Error::lost_task(function, reason), work);
+                    self.settle(pending, &Error::lost_task(function, reason), work);
                 }
             }
             Event::LeaseLost { lease, reason } => self.leases.lost(self, lease, &reason, work),
@@ -435,7 +521,7 @@ impl Core {
         let id = death.actor;
         let error = Error::actor_died(death);
         for pending in self.pending.take_actor(id) {
-            self.settle(&pending, &error, work);
+            self.settle(pending, &error, work);
         }
     }
 
@@ -452,18 +538,16 @@ impl Core {
                 Callee::Actor(handle) => Error::actor_died(actor::death(handle.route(), DeathCause::NodeDied)),
                 Callee::Task(name) | Callee::Leased(name, _) => Error::lost_task(name, link::node_ended()),
             };
-            self.settle(&pending, &error, work);
+            self.settle(pending, &error, work);
         }
         self.leases.clear();
-        self.closed.store(true, Ordering::SeqCst);
+        self.set_closed();
     }
 
     // ---- settling
 
-    fn settle(&self, pending: &PendingCall, error: &Error, work: &mut Work) {
-        for inner in pending.refs.as_slice() {
-            work.add(inner.settle(Outcome::Failed(error.clone())));
-        }
+    fn settle(&self, pending: PendingCall, error: &Error, work: &mut Work) {
+        pending.refs.for_each(|unanswered| unanswered.end(Outcome::Failed(error.clone()), work));
         self.failures.fetch_add(1, Ordering::SeqCst);
         self.pump.wake();
     }
@@ -476,7 +560,7 @@ impl Core {
     /// Fails a call; what waited for it is added to `work`.
     pub(crate) fn settle_failed(&self, call: u64, error: Error, work: &mut Work) {
         if let Some(pending) = self.pending.remove(call) {
-            self.settle(&pending, &error, work);
+            self.settle(pending, &error, work);
         }
     }
 
@@ -488,7 +572,7 @@ impl Core {
     }
 
     /// Has `dependent` looked at once `inner` is settled; gives it back if it is already.
-    pub(crate) fn await_ref(&self, inner: &Arc<RefInner>, dependent: Dependent) -> Option<Dependent> {
+    pub(crate) fn await_ref(&self, inner: &RefInner, dependent: Dependent) -> Option<Dependent> {
         if inner.is_ready() {
             return Some(dependent);
         }

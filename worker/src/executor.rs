@@ -305,8 +305,8 @@ fn run_call(
     last_caller: &mut Option<Arc<Peer>>,
 ) {
     let peer = match last_caller {
-        Some(peer) if peer.key() == job.from => peer.clone(),
-        _ => core.peer(job.from),
+        Some(peer) if peer.key() == job.from => peer,
+        other => other.insert(core.peer(job.from)),
     };
     running.scope.depth.set(job.depth);
     running.scope.task.set(Some(task::call_task_id(job.nonce, job.call)));
@@ -326,8 +326,7 @@ fn run_call(
         (_, Err(error)) => Err(error.clone()),
     };
     running.scope.task.set(None);
-    answer(core, &peer, job.call, job.nonce, outcome, writer);
-    *last_caller = Some(peer);
+    answer(core, peer, job.call, job.nonce, outcome, writer);
 }
 
 /// Runs a task on this thread and answers its caller.

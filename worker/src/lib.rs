@@ -28,6 +28,8 @@
 mod actor;
 mod arg;
 mod call;
+#[allow(unsafe_code, reason = "the memory of refs, counted and written once")]
+mod cell;
 mod context;
 mod core;
 mod deferred;

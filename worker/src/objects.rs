@@ -117,7 +117,7 @@ pub fn wait<T>(
     if let Some(twice) = objects.iter().find(|object| !seen.insert(object.id())) {
         return Err(Error::invalid_argument(format!("wait was given the ref {twice} twice")));
     }
-    let core = objects[0].inner.core()?.clone();
+    let core = objects[0].inner.core()?;
     for object in objects {
         object.inner.core()?;
     }
@@ -160,7 +160,7 @@ pub fn as_completed<T>(objects: impl IntoIterator<Item = ObjectRef<T>>) -> AsCom
                 if own.await_ref(&object.inner, dependent).is_some() {
                     completions.push(index);
                 }
-                core = Some(own.clone());
+                core = Some(own);
             }
             Err(failed) => error = Some(failed),
         }
@@ -220,7 +220,7 @@ fn get_all_until<T: DeserializeOwned>(objects: &[ObjectRef<T>], deadline: Option
     let Some(first) = objects.first() else {
         return Ok(Vec::new());
     };
-    let core = first.inner.core()?.clone();
+    let core = first.inner.core()?;
     let inners: Vec<_> = objects.iter().map(|object| object.inner.clone()).collect();
     // The first error ends the wait, wherever in the list it comes up; errors are looked for only
     // when a call has failed, so that a long list is gone through once.
@@ -233,7 +233,7 @@ fn get_all_until<T: DeserializeOwned>(objects: &[ObjectRef<T>], deadline: Option
         if borrows || seen != Some(failures) {
             seen = Some(failures);
             let settled = inners[ready..].iter().filter(|inner| inner.is_ready());
-            failed = settled.filter_map(|inner| failure(inner)).next();
+            failed = settled.filter_map(failure).next();
         }
         while inners.get(ready).is_some_and(|inner| inner.is_ready()) {
             ready += 1;
@@ -254,7 +254,7 @@ fn failure(inner: &RefInner) -> Option<Error> {
             Ok(view) => value::object_error(&view),
             Err(error) => Some(lost(inner, error)),
         },
-        Outcome::Value(..) => None,
+        Outcome::Value(_) | Outcome::Holding(_) => None,
     }
 }
 
@@ -262,18 +262,25 @@ fn lost(inner: &RefInner, error: Error) -> Error {
     if error.is_object_lost() { Error::object_lost(inner.id()) } else { error }
 }
 
-fn get_until<T: DeserializeOwned>(inner: &Arc<RefInner>, deadline: Option<Instant>) -> Result<T> {
+fn get_until<T: DeserializeOwned>(inner: &RefInner, deadline: Option<Instant>) -> Result<T> {
+    // A value that is here needs no more of its runtime than that it is up.
+    if let Some(Outcome::Value(bytes)) = inner.outcome()
+        && core::is_open(inner.runtime())
+    {
+        return value::decode_here(bytes);
+    }
     let core = inner.core()?;
     if !inner.is_ready() && !inner.is_borrowed() {
-        await_refs(core, deadline, std::slice::from_ref(inner), || inner.is_ready());
+        await_refs(&core, deadline, std::slice::from_ref(inner), || inner.is_ready());
     }
-    take(core, inner, deadline)
+    take(&core, inner, deadline)
 }
 
 /// Decodes a ref's value; a borrowed one is waited for in the store.
 fn take<T: DeserializeOwned>(core: &Core, inner: &RefInner, deadline: Option<Instant>) -> Result<T> {
     match inner.outcome() {
-        Some(Outcome::Value(bytes, _)) => value::decode(core.store(), bytes),
+        Some(Outcome::Value(bytes)) => value::decode_here(bytes),
+        Some(Outcome::Holding(value)) => value::decode(core.store(), &value.0),
         Some(Outcome::Failed(error)) => Err(error.clone()),
         Some(Outcome::Stored(hold)) => {
             let mut lending = Lending::none();
@@ -325,7 +332,7 @@ fn await_object(
 }
 
 /// Waits as the thread that drains the rings, if it can be that.
-fn await_refs(core: &Core, deadline: Option<Instant>, refs: &[Arc<RefInner>], mut done: impl FnMut() -> bool) {
+fn await_refs(core: &Core, deadline: Option<Instant>, refs: &[RefInner], mut done: impl FnMut() -> bool) {
     if done() {
         return;
     }

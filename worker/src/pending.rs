@@ -6,7 +6,7 @@
 //!   (map)  <---'  the window: one place for each number
 //! ```
 //!
-//! Numbers are drawn in sequence and most answers come soon and in order, so the table is a window of
+//! Numbers are drawn in sequence, under the table's lock, and most answers come soon and in order, so the table is a window of
 //! places that is entered at its end and left at its beginning. Calls that stay behind while others
 //! come and go move to a map: the window never has more than a few places for each of its calls.
 //!
@@ -22,19 +22,29 @@ use mobula_store::ObjectHold;
 
 use crate::actor::RawHandle;
 use crate::leases::TaskQueue;
-use crate::refs::RefInner;
+use crate::refs::Unanswered;
 
-/// The refs of one call; one is by far the most common number.
+/// What settles the refs of one call; one is by far the most common number.
 pub(crate) enum CallRefs {
-    One(Arc<RefInner>),
-    Many(Vec<Arc<RefInner>>),
+    /// `None` if they were settled from the beginning.
+    One(Option<Unanswered>),
+    Many(Vec<Unanswered>),
 }
 
 impl CallRefs {
-    pub(crate) fn as_slice(&self) -> &[Arc<RefInner>] {
+    fn as_slice(&self) -> &[Unanswered] {
         match self {
-            CallRefs::One(one) => std::slice::from_ref(one),
+            CallRefs::One(one) => one.as_slice(),
             CallRefs::Many(many) => many,
+        }
+    }
+
+    /// Hands over what settles each ref, in order.
+    #[inline]
+    pub(crate) fn for_each(self, mut f: impl FnMut(Unanswered)) {
+        match self {
+            CallRefs::One(one) => one.into_iter().for_each(f),
+            CallRefs::Many(many) => many.into_iter().for_each(&mut f),
         }
     }
 }
@@ -52,6 +62,11 @@ impl Callee {
     pub(crate) fn is_actor(&self, id: ActorId) -> bool {
         matches!(self, Callee::Actor(handle) if handle.id() == id)
     }
+
+    /// True if dropping this may be the end of an actor's last handle here.
+    fn is_last(&self) -> bool {
+        matches!(self, Callee::Actor(handle) if handle.is_last())
+    }
 }
 
 /// One unanswered call.
@@ -59,6 +74,13 @@ pub(crate) struct PendingCall {
     pub(crate) refs: CallRefs,
     pub(crate) callee: Callee,
     pub(crate) holds: Vec<ObjectHold>,
+}
+
+impl PendingCall {
+    /// True if dropping it gives back what others must hear of.
+    pub(crate) fn is_heavy(&self) -> bool {
+        !self.holds.is_empty() || self.callee.is_last()
+    }
 }
 
 /// How many places the window may have without a look at how many of them are taken.
@@ -70,9 +92,14 @@ const SPARSE: usize = 4;
 /// A window of more places gives its memory back when it is empty.
 const LARGE: usize = 1 << 16;
 
+/// How many answers are taken out before others get the table's lock.
+const AT_ONCE: usize = 16;
+
 /// The calls by their numbers.
 #[derive(Default)]
 struct Table {
+    /// The last number that was drawn.
+    drawn: u64,
     /// The number of the window's first place.
     first: u64,
     window: VecDeque<Option<PendingCall>>,
@@ -83,6 +110,11 @@ struct Table {
 }
 
 impl Table {
+    fn draw(&mut self) -> u64 {
+        self.drawn += 1;
+        self.drawn
+    }
+
     fn insert(&mut self, call: u64, pending: PendingCall) {
         let end = self.first + self.window.len() as u64;
         if call >= end + ROOMY as u64 {
@@ -168,6 +200,26 @@ pub(crate) struct PendingTable {
 }
 
 impl PendingTable {
+    /// Draws a number for something.
+    pub(crate) fn draw(&self) -> u64 {
+        self.lock().draw()
+    }
+
+    /// Draws a number, makes a call of it and enters that. `make` must not wait for anything.
+    #[inline]
+    pub(crate) fn enter<R>(&self, make: impl FnOnce(u64) -> (R, PendingCall)) -> (u64, R) {
+        let mut table = self.lock();
+        let call = table.draw();
+        let (refs, pending) = make(call);
+        table.insert(call, pending);
+        (call, refs)
+    }
+
+    /// Begins to take out calls that are answered.
+    pub(crate) fn answers(&self) -> Answers<'_> {
+        Answers { pending: self, table: None, taken: 0 }
+    }
+
     pub(crate) fn insert(&self, call: u64, pending: PendingCall) {
         self.lock().insert(call, pending);
     }
@@ -206,11 +258,37 @@ impl PendingTable {
 
     /// True if somebody outside of this process waits for the answer of a call made here.
     pub(crate) fn has_promises(&self) -> bool {
-        self.lock().iter().flat_map(|pending| pending.refs.as_slice()).any(|inner| inner.is_promised())
+        let table = self.lock();
+        table.iter().flat_map(|pending| pending.refs.as_slice()).any(|unanswered| unanswered.inner().is_promised())
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes out calls that are answered, several under one lock.
+pub(crate) struct Answers<'a> {
+    pending: &'a PendingTable,
+    table: Option<MutexGuard<'a, Table>>,
+    taken: usize,
+}
+
+impl Answers<'_> {
+    /// Takes out a call, with the table's lock held from here on.
+    #[inline]
+    pub(crate) fn take(&mut self, call: u64) -> Option<PendingCall> {
+        self.taken += 1;
+        if self.taken.is_multiple_of(AT_ONCE) {
+            self.pause();
+        }
+        self.table.get_or_insert_with(|| self.pending.lock()).remove(call)
+    }
+
+    /// Gives the lock back until the next call is taken out: before anything that may last.
+    #[inline]
+    pub(crate) fn pause(&mut self) {
+        self.table = None;
     }
 }
 

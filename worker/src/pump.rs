@@ -220,7 +220,10 @@ impl<'a> Lead<'a> {
         let mut work = Work::default();
         let mut taken = 0;
         loop {
-            let count = mailbox.poll(BUDGET, &mut |from, frame| core.dispatch(from, frame, &mut work, arrived));
+            let mut answers = core.pending().answers();
+            let count =
+                mailbox.poll(BUDGET, &mut |from, frame| core.dispatch(from, frame, &mut answers, &mut work, arrived));
+            drop(answers);
             core.executor().take(core, arrived);
             taken += count;
             if count == 0 || (count < BUDGET && events.is_empty()) {

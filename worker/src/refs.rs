@@ -15,10 +15,10 @@
 //! it and every borrower gets `is_object_lost`. Most refs never leave and nobody waits for them but
 //! `get`: settling one meets no lock, and neither does reading it.
 //!
-//! - **WK-5** A ref is settled once: `outcome` is set once, and `stage` says so afterwards, Release,
-//!   read Acquire (REF-READY), so who sees it sees the outcome. Whoever is to be told makes the stage
-//!   WATCHED under the lock of `rare` before; settling swaps the stage, so it either sees that, and
-//!   looks into `rare`, or the other finds the stage SETTLED.
+//! - **WK-5** A ref is settled once: by its [`Unanswered`], which that uses up. The outcome comes before
+//!   the flag that says so (REF-READY, cell.rs), so who sees it sees the outcome. Whoever is to be told
+//!   makes the stage WATCHED under the lock of `rare` before; settling changes the same word, so it
+//!   either sees that, and looks into `rare`, or the other finds the ref settled.
 //! - **WK-6** A ref's id is in the store only if the ref has left the process or its value is large;
 //!   then this process holds the object as long as the ref lives.
 //! - **WK-7** Nothing here blocks or panics when a ref is dropped.
@@ -26,17 +26,19 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mobula_store::{HoldState, ObjectHold, ObjectId, Promise, transfer};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::cell::{self, ARRIVED, BORROWED, SET, WATCHED};
 use crate::core::{self, Core};
-use crate::deferred::Dependent;
+use crate::deferred::{Dependent, Work};
 use crate::error::{Error, Result};
 use crate::value::{self, Bytes, TAG_ERROR, TAG_VALUE};
+
+pub(crate) use crate::cell::{RefInner, Unanswered};
 
 /// How long a full store may hold up the answer of a call whose ref has left the process.
 const FULFIL_PATIENCE: Duration = Duration::from_millis(50);
@@ -48,42 +50,26 @@ const FULFIL_PATIENCE: Duration = Duration::from_millis(50);
 /// an argument, a result or an object. Dropping it never blocks, and a call whose ref is dropped
 /// still runs.
 pub struct ObjectRef<T> {
-    pub(crate) inner: Arc<RefInner>,
+    pub(crate) inner: RefInner,
     value: PhantomData<fn() -> T>,
-}
-
-/// Nobody but who has the ref wants to hear of its value.
-const OPEN: u8 = 0;
-/// Somebody is to be told of its value: see [`Rare`].
-const WATCHED: u8 = 1;
-/// Read from a message; the object may still be promised.
-const BORROWED: u8 = 2;
-/// The same, and the object is there, or is known to be lost.
-const ARRIVED: u8 = 3;
-const SETTLED: u8 = 4;
-
-/// What all clones of a ref share.
-pub(crate) struct RefInner {
-    /// The process's runtime; `None` for a ref that failed because there is none.
-    core: Option<Arc<Core>>,
-    id: ObjectId,
-    /// What the ref has become. A borrowed one is `Stored` from the beginning.
-    outcome: OnceLock<Outcome>,
-    stage: AtomicU8,
-    rare: Mutex<Option<Box<Rare>>>,
 }
 
 /// What a ref has become.
 pub(crate) enum Outcome {
+    /// A small value without anything inside.
+    Value(Bytes),
     /// A small value, and the holds of what its bytes refer to.
-    Value(Bytes, Box<[ObjectHold]>),
+    Holding(Box<(Bytes, Vec<ObjectHold>)>),
     Stored(Box<ObjectHold>),
     Failed(Error),
 }
 
+const _: () = assert!(size_of::<Outcome>() <= 24);
+
 impl Outcome {
+    #[inline]
     pub(crate) fn value(bytes: Bytes, holds: Vec<ObjectHold>) -> Self {
-        Outcome::Value(bytes, holds.into_boxed_slice())
+        if holds.is_empty() { Outcome::Value(bytes) } else { Outcome::Holding(Box::new((bytes, holds))) }
     }
 
     pub(crate) fn stored(hold: ObjectHold) -> Self {
@@ -93,7 +79,7 @@ impl Outcome {
 
 /// What few refs have.
 #[derive(Default)]
-struct Rare {
+pub(crate) struct Rare {
     /// Other processes wait for the value under the ref's id.
     promise: Option<(Promise, ObjectHold)>,
     dependents: Vec<Dependent>,
@@ -102,50 +88,36 @@ struct Rare {
 }
 
 impl RefInner {
-    pub(crate) fn pending(core: &Arc<Core>, id: ObjectId) -> Arc<Self> {
-        RefInner::make(Some(core.clone()), id, OnceLock::new(), OPEN)
+    pub(crate) fn pending(core: &Core, id: ObjectId) -> (Self, Unanswered) {
+        cell::unanswered(core.number(), id)
     }
 
     /// Makes a ref that is settled from the beginning; without a core only a failed one.
-    pub(crate) fn settled(core: Option<&Arc<Core>>, id: ObjectId, outcome: Outcome) -> Arc<Self> {
-        RefInner::make(core.cloned(), id, OnceLock::from(outcome), SETTLED)
+    pub(crate) fn settled(core: Option<&Core>, id: ObjectId, outcome: Outcome) -> Self {
+        cell::settled(core.map_or(0, Core::number), id, outcome, 0)
     }
 
-    fn borrowed(core: &Arc<Core>, hold: ObjectHold) -> Arc<Self> {
+    fn borrowed(core: &Core, hold: ObjectHold) -> Self {
         let id = hold.id();
-        RefInner::make(Some(core.clone()), id, OnceLock::from(Outcome::stored(hold)), BORROWED)
-    }
-
-    fn make(core: Option<Arc<Core>>, id: ObjectId, outcome: OnceLock<Outcome>, stage: u8) -> Arc<Self> {
-        Arc::new(RefInner { core, id, outcome, stage: AtomicU8::new(stage), rare: Mutex::new(None) })
-    }
-
-    pub(crate) fn id(&self) -> ObjectId {
-        self.id
+        cell::settled(core.number(), id, Outcome::stored(hold), BORROWED)
     }
 
     /// Returns the runtime of the ref if it still runs.
-    pub(crate) fn core(&self) -> Result<&Arc<Core>> {
-        match &self.core {
-            Some(core) => {
-                core.check_open()?;
-                Ok(core)
-            }
-            None => match self.outcome() {
-                Some(Outcome::Failed(error)) => Err(error.clone()),
-                _ => Err(core::not_initialized()),
-            },
+    pub(crate) fn core(&self) -> Result<Arc<Core>> {
+        match (self.runtime(), self.outcome()) {
+            (0, Some(Outcome::Failed(error))) => Err(error.clone()),
+            (0, _) => Err(core::not_initialized()),
+            (number, _) => core::numbered(number),
         }
     }
 
     /// True if the value or error is there.
     #[inline]
     pub(crate) fn is_ready(&self) -> bool {
-        // REF-READY: Acquire pairs with the swap in `settle`.
-        match self.stage.load(Ordering::Acquire) {
-            SETTLED | ARRIVED => true,
-            BORROWED => self.has_arrived(),
-            _ => false,
+        match self.flags() & (SET | BORROWED | ARRIVED) {
+            0 => false,
+            flags if flags == SET | BORROWED => self.has_arrived(),
+            _ => true,
         }
     }
 
@@ -156,25 +128,20 @@ impl RefInner {
             _ => false,
         };
         if arrived {
-            self.stage.store(ARRIVED, Ordering::Release);
+            self.arrive();
         }
         arrived
     }
 
     /// True if nobody in this process hears when the value arrives: it must be looked for.
+    #[inline]
     pub(crate) fn is_borrowed(&self) -> bool {
-        matches!(self.stage.load(Ordering::Relaxed), BORROWED | ARRIVED)
+        self.flags() & BORROWED != 0
     }
 
     /// True if other processes wait for the value.
     pub(crate) fn is_promised(&self) -> bool {
-        self.rare().as_ref().is_some_and(|rare| rare.promise.is_some())
-    }
-
-    /// Returns what the ref has become; the object of a borrowed one may still be promised.
-    #[inline]
-    pub(crate) fn outcome(&self) -> Option<&Outcome> {
-        self.outcome.get()
+        self.flags() & WATCHED != 0 && self.rare().as_ref().is_some_and(|rare| rare.promise.is_some())
     }
 
     /// Notes who waits for this ref; gives it back if there is nothing to wait for.
@@ -187,27 +154,9 @@ impl RefInner {
         None
     }
 
-    /// Has `settle` look into `rare`, whose lock the caller holds; false if it is over.
-    fn watch(&self) -> bool {
-        match self.stage.compare_exchange(OPEN, WATCHED, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => true,
-            Err(stage) => stage == WATCHED,
-        }
-    }
-
-    /// Ends a pending ref and returns who waited for it. A second end is ignored.
-    #[inline]
-    pub(crate) fn settle(&self, outcome: Outcome) -> Vec<Dependent> {
-        if self.outcome.set(outcome).is_err() {
-            return Vec::new();
-        }
-        // REF-READY: Release pairs with the Acquire in `is_ready`.
-        if self.stage.swap(SETTLED, Ordering::AcqRel) == WATCHED { self.tell() } else { Vec::new() }
-    }
-
     /// Keeps the promise to other processes and returns who waited in this one.
     #[cold]
-    fn tell(&self) -> Vec<Dependent> {
+    pub(crate) fn tell(&self) -> Vec<Dependent> {
         let mut rare = self.rare();
         let Some(rare) = rare.as_mut() else { return Vec::new() };
         if let Some((promise, hold)) = rare.promise.take()
@@ -221,7 +170,8 @@ impl RefInner {
 
     /// Makes the value reachable for other processes under the ref's id and returns a hold of it.
     fn share(&self) -> Result<ObjectHold> {
-        let store = self.core()?.store();
+        let core = self.core()?;
+        let store = core.store();
         let store_error = |error| Error::from_store(&error, "a ref inside a value");
         let mut guard = self.rare();
         if let Some(rare) = guard.as_ref()
@@ -230,31 +180,38 @@ impl RefInner {
             return Ok(hold.clone());
         }
         if self.watch() {
-            let promise = store.promise(self.id).map_err(store_error)?;
+            let promise = store.promise(self.id()).map_err(store_error)?;
             let hold = promise.hold();
             guard.get_or_insert_default().promise = Some((promise, hold.clone()));
             return Ok(hold);
         }
         let make = |bytes: &[u8], children: &[ObjectHold], tag| {
-            value::store_bytes(store, self.id, bytes, children, tag, None).map_err(store_error)
+            value::store_bytes(store, self.id(), bytes, children, tag, None).map_err(store_error)
         };
         let hold = match self.outcome() {
-            Some(Outcome::Stored(hold)) if hold.id() == self.id => return Ok((**hold).clone()),
+            Some(Outcome::Stored(hold)) if hold.id() == self.id() => return Ok((**hold).clone()),
             // What was made under another id is copied, and the copy keeps it and what is inside it.
             Some(Outcome::Stored(hold)) => {
                 let view = value::sealed(hold)?;
                 make(&view, std::slice::from_ref(&**hold), value::tag(&view))?
             }
-            Some(Outcome::Value(bytes, holds)) => make(bytes, holds, TAG_VALUE)?,
+            Some(Outcome::Value(bytes)) => make(bytes, &[], TAG_VALUE)?,
+            Some(Outcome::Holding(value)) => make(&value.0, &value.1, TAG_VALUE)?,
             Some(Outcome::Failed(error)) => make(&error.to_bytes(), &[], TAG_ERROR)?,
-            None => return Err(Error::system(format!("ref {} is settled without an outcome", self.id))),
+            None => return Err(Error::system(format!("ref {} is settled without an outcome", self.id()))),
         };
         guard.get_or_insert_default().shared = Some(hold.clone());
         Ok(hold)
     }
+}
 
-    fn rare(&self) -> MutexGuard<'_, Option<Box<Rare>>> {
-        self.rare.lock().unwrap_or_else(PoisonError::into_inner)
+impl Unanswered {
+    /// Ends a pending ref; who waited for it is added to `work`.
+    #[inline]
+    pub(crate) fn end(self, outcome: Outcome, work: &mut Work) {
+        if let Some(inner) = self.settle(outcome) {
+            work.add(inner.tell());
+        }
     }
 }
 
@@ -269,7 +226,8 @@ fn keep(promise: Promise, outcome: &Outcome) -> bool {
         buffer.seal().map(drop)
     };
     let kept = match outcome {
-        Outcome::Value(bytes, holds) => fulfil(bytes, holds, TAG_VALUE),
+        Outcome::Value(bytes) => fulfil(bytes, &[], TAG_VALUE),
+        Outcome::Holding(value) => fulfil(&value.0, &value.1, TAG_VALUE),
         // The callee could not use the promised id: the value is copied, and the copy keeps the
         // callee's object, which holds whatever is inside it.
         Outcome::Stored(made) => match made.get(Some(Duration::ZERO)) {
@@ -285,7 +243,7 @@ fn keep(promise: Promise, outcome: &Outcome) -> bool {
 }
 
 impl<T> ObjectRef<T> {
-    pub(crate) fn new(inner: Arc<RefInner>) -> Self {
+    pub(crate) fn new(inner: RefInner) -> Self {
         ObjectRef { inner, value: PhantomData }
     }
 
@@ -293,7 +251,7 @@ impl<T> ObjectRef<T> {
     ///
     /// It is the store's id; a small result may never be in the store.
     pub fn id(&self) -> ObjectId {
-        self.inner.id
+        self.inner.id()
     }
 }
 
@@ -305,19 +263,19 @@ impl<T> Clone for ObjectRef<T> {
 
 impl<T> fmt::Debug for ObjectRef<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ObjectRef({})", self.inner.id)
+        write!(f, "ObjectRef({})", self.inner.id())
     }
 }
 
 impl<T> fmt::Display for ObjectRef<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.inner.id, f)
+        fmt::Display::fmt(&self.inner.id(), f)
     }
 }
 
 impl<T> PartialEq for ObjectRef<T> {
     fn eq(&self, other: &Self) -> bool {
-        self.inner.id == other.inner.id
+        self.inner.id() == other.inner.id()
     }
 }
 
@@ -325,7 +283,7 @@ impl<T> Eq for ObjectRef<T> {}
 
 impl<T> Hash for ObjectRef<T> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.inner.id.hash(state);
+        self.inner.id().hash(state);
     }
 }
 
@@ -338,7 +296,7 @@ impl<T> Serialize for ObjectRef<T> {
         }
         let hold = self.inner.share().map_err(value::refuse_encoding)?;
         transfer::note(hold);
-        self.inner.id.serialize(serializer)
+        self.inner.id().serialize(serializer)
     }
 }
 

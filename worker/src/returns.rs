@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::Arc;
 
 use mobula_store::ObjectHold;
 use serde::Serialize;
@@ -12,7 +11,7 @@ use crate::error::Error;
 use crate::frames;
 use crate::panics::CallError;
 use crate::pending::CallRefs;
-use crate::refs::{ObjectRef, Outcome, RefInner};
+use crate::refs::{ObjectRef, Outcome, RefInner, Unanswered};
 use crate::value;
 
 /// One result: `ObjectRef<T>`.
@@ -36,18 +35,22 @@ impl<T> fmt::Debug for Many<T> {
 /// How the refs of a call are made.
 pub(crate) enum Birth<'a> {
     /// They wait for the answer of a call.
-    Pending(&'a Arc<Core>, u64),
+    Pending(&'a Core, u64),
     /// They failed before anything was sent.
-    Failed(Option<&'a Arc<Core>>, u64, &'a Error),
+    Failed(Option<&'a Core>, u64, &'a Error),
 }
 
 impl Birth<'_> {
-    fn make(&self, index: u8) -> Arc<RefInner> {
+    #[inline]
+    fn make(&self, index: u8) -> (RefInner, Option<Unanswered>) {
         match self {
-            Birth::Pending(core, call) => RefInner::pending(core, frames::object_id(core.nonce(), *call, index)),
+            Birth::Pending(core, call) => {
+                let (inner, unanswered) = RefInner::pending(core, frames::object_id(core.nonce(), *call, index));
+                (inner, Some(unanswered))
+            }
             Birth::Failed(core, call, error) => {
-                let nonce = core.map_or(0, |core| core.nonce());
-                RefInner::settled(*core, frames::object_id(nonce, *call, index), Outcome::Failed((*error).clone()))
+                let id = frames::object_id(core.map_or(0, |core| core.nonce()), *call, index);
+                (RefInner::settled(*core, id, Outcome::Failed((*error).clone())), None)
             }
         }
     }
@@ -73,13 +76,13 @@ impl<T> Returns for One<T> {
     const COUNT: u8 = 1;
 
     fn make(birth: Birth<'_>) -> (Self::Refs, CallRefs) {
-        let inner = birth.make(0);
-        (ObjectRef::new(inner.clone()), CallRefs::One(inner))
+        let (inner, unanswered) = birth.make(0);
+        (ObjectRef::new(inner), CallRefs::One(unanswered))
     }
 }
 
 macro_rules! many {
-    ($count:literal: $($name:ident $index:literal),+) => {
+    ($count:literal: $($name:ident $part:ident $index:literal),+) => {
         #[expect(private_interfaces, reason = "see the trait")]
         impl<$($name),+> Returns for Many<($($name,)+)> {
             type Refs = ($(ObjectRef<$name>,)+);
@@ -87,21 +90,27 @@ macro_rules! many {
             const COUNT: u8 = $count;
 
             fn make(birth: Birth<'_>) -> (Self::Refs, CallRefs) {
-                let inners: Vec<_> = (0..$count).map(|index| birth.make(index)).collect();
-                (($(ObjectRef::<$name>::new(inners[$index].clone()),)+), CallRefs::Many(inners))
+                let made = [$(birth.make($index)),+];
+                let mut unanswered = Vec::with_capacity($count);
+                let [$($part),+] = made.map(|(inner, other)| {
+                    unanswered.extend(other);
+                    inner
+                });
+                let refs = ($(ObjectRef::<$name>::new($part),)+);
+                (refs, CallRefs::Many(unanswered))
             }
         }
     };
 }
 
-many!(1: A 0);
-many!(2: A 0, B 1);
-many!(3: A 0, B 1, C 2);
-many!(4: A 0, B 1, C 2, D 3);
-many!(5: A 0, B 1, C 2, D 3, E 4);
-many!(6: A 0, B 1, C 2, D 3, E 4, F 5);
-many!(7: A 0, B 1, C 2, D 3, E 4, F 5, G 6);
-many!(8: A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7);
+many!(1: A a 0);
+many!(2: A a 0, B b 1);
+many!(3: A a 0, B b 1, C c 2);
+many!(4: A a 0, B b 1, C c 2, D d 3);
+many!(5: A a 0, B b 1, C c 2, D d 3, E e 4);
+many!(6: A a 0, B b 1, C c 2, D d 3, E e 4, F f 5);
+many!(7: A a 0, B b 1, C c 2, D d 3, E e 4, F f 5, G g 6);
+many!(8: A a 0, B b 1, C c 2, D d 3, E e 4, F f 5, G g 6, H h 7);
 
 /// Tells the parts of a `Result`, whatever alias it is written as.
 pub trait ResultLike {

@@ -141,7 +141,7 @@ pub fn submit_task<K: Task, R: Returns>(settings: &TaskSettings, args: Args) -> 
         Ok(refs) => refs,
         Err(error) => {
             let call = core.as_ref().map_or(0, |core| core.next_call());
-            R::make(Birth::Failed(core.as_ref(), call, &error)).0
+            R::make(Birth::Failed(core.as_deref(), call, &error)).0
         }
     }
 }

@@ -137,23 +137,38 @@ fn not_encoded(name: &str, error: postcard::Error) -> Error {
 /// Decodes one value from the front of `bytes` and returns what is left.
 pub(crate) fn decode_front<'b, T: DeserializeOwned>(store: &Store, bytes: &'b [u8]) -> Result<(T, &'b [u8])> {
     drop(refusal());
-    transfer::decode(store, || postcard::take_from_bytes::<T>(bytes)).map_err(|error| {
-        refusal().unwrap_or_else(|| {
-            let name = std::any::type_name::<T>();
-            Error::invalid_argument(match error {
-                postcard::Error::WontImplement => format!(
-                    "a value of type {name} cannot be decoded: it needs a self-describing format; \
-                     serde's `untagged`, `tag` and `flatten` attributes do, use plain fields and enums"
-                ),
-                other => format!("the bytes are no value of type {name}: {other}"),
-            })
+    transfer::decode(store, || postcard::take_from_bytes(bytes)).map_err(not_decoded::<T>)
+}
+
+#[cold]
+fn not_decoded<T>(error: postcard::Error) -> Error {
+    refusal().unwrap_or_else(|| {
+        let name = std::any::type_name::<T>();
+        Error::invalid_argument(match error {
+            postcard::Error::WontImplement => format!(
+                "a value of type {name} cannot be decoded: it needs a self-describing format; \
+                 serde's `untagged`, `tag` and `flatten` attributes do, use plain fields and enums"
+            ),
+            other => format!("the bytes are no value of type {name}: {other}"),
         })
     })
 }
 
 /// Decodes a value that takes all of `bytes`.
 pub(crate) fn decode<T: DeserializeOwned>(store: &Store, bytes: &[u8]) -> Result<T> {
-    let (value, rest) = decode_front(store, bytes)?;
+    whole(decode_front(store, bytes)?, bytes)
+}
+
+/// The same in the process's current store, for a value that hardly refers to anything.
+#[inline]
+pub(crate) fn decode_here<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    drop(refusal());
+    let front = transfer::decode_current(|| postcard::take_from_bytes(bytes)).map_err(not_decoded::<T>)?;
+    whole(front, bytes)
+}
+
+#[inline]
+fn whole<T>((value, rest): (T, &[u8]), bytes: &[u8]) -> Result<T> {
     if rest.is_empty() {
         Ok(value)
     } else {
