@@ -108,6 +108,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::client;
+use crate::handover::Handover;
 use crate::host::Host;
 use crate::layout::C_BELL;
 use crate::readers;
@@ -193,9 +194,26 @@ impl Bell {
     ///   sleeps on and `has_work` is not asked.
     pub fn park(&self, role: Role, has_work: &dyn Fn() -> bool, timeout: Option<Duration>) -> bool {
         match role {
-            Role::User => self.door().park_user(has_work, timeout),
+            Role::User => {
+                let handover = self.handover();
+                handover.inspect(|handover| handover.lie_down());
+                let rung = self.door().park_user(has_work, timeout);
+                handover.inspect(|handover| handover.stand_up());
+                rung
+            }
             Role::Service => self.door().park_service(has_work, timeout),
         }
+    }
+
+    /// Says whether a sender that waits for the answer has woken this process since this was last asked.
+    #[inline]
+    pub fn take_hint(&self) -> bool {
+        self.handover().is_some_and(Handover::take_hint)
+    }
+
+    /// Who can only read has nobody who sends to it, and no such words.
+    fn handover(&self) -> Option<Handover<'_>> {
+        self.shared.reader.is_none().then(|| Handover::of(&self.shared, self.host.key().index))
     }
 
     /// Wakes the thread that is in charge in this process, if it sleeps.
@@ -243,6 +261,11 @@ impl<'a> Doorbell<'a> {
     /// To be called before the client's record says that it is attached.
     pub(crate) fn reset(self) {
         self.shift(|word| next(word, SERVICE) & !KICKED);
+    }
+
+    /// Says whether the word is as it was.
+    pub(crate) fn is(self, word: u32) -> bool {
+        self.word.load(Ordering::SeqCst) == word
     }
 
     /// Says whether a user thread polls.
@@ -395,6 +418,21 @@ impl<'a> Doorbell<'a> {
     fn swap(self, old: u32, new: u32) -> Result<u32, u32> {
         self.word.compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire)
     }
+}
+
+/// Rings as [`Doorbell::ring`] does; if a user thread sleeps there and `wish` says so, the processor is handed over to it.
+/// True if it was.
+#[inline]
+pub(crate) fn ring_to_wait(shared: &Shared, index: u16, wish: &mut dyn FnMut() -> bool) -> bool {
+    fence(Ordering::SeqCst); // P2
+    let bell = Doorbell::of(shared, index);
+    let word = bell.word.load(Ordering::Relaxed); // P3
+    if !matches!(word & STATE, SERVICE | USER) {
+        return false;
+    }
+    let handed = word & STATE == USER && wish() && Handover::of(shared, index).prepare(bell, word);
+    bell.call(word);
+    handed
 }
 
 /// Wakes every sleeper on every bell, whatever the words say: after a death.

@@ -16,6 +16,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::bell::Doorbell;
+use crate::handover::Handover;
 use crate::layout::{C_PID, C_START, C_WORD};
 use crate::lock;
 use crate::readers;
@@ -79,6 +80,7 @@ pub(crate) fn take(shared: &Shared, pid: u32, start: u64, most: usize) -> Option
         shared.ctl.u32(at + C_PID).store(pid, Ordering::Relaxed);
         shared.ctl.u64(at + C_START).store(start, Ordering::Relaxed);
         Doorbell::of(shared, index as u16).reset();
+        Handover::of(shared, index as u16).reset();
         readers::resign(shared, index);
         let new = word(generation(old), JOINING);
         // SYNC client: publishes pid and start time; pairs with the Acquire loads of the word.

@@ -26,6 +26,8 @@
 //!    16  start time of the process
 //!    28  whether it is read-only (u32)
 //!   128  bell (u32 futex)                    132  rings opened towards this client (u32)
+//!   136  handing over (handover.rs): hint, thread, processor (u32 each)
+//!   152  the same: processors of the thread
 //!
 //!   bucket (64 bytes): 8 entries {tag:16 | generation:16 | slot + 1:32}
 //!
@@ -112,6 +114,10 @@ pub(crate) const C_START: usize = 16;
 pub(crate) const C_READER: usize = 28;
 pub(crate) const C_BELL: usize = 128;
 pub(crate) const C_OPENED: usize = 132;
+pub(crate) const C_HAND_HINT: usize = 136;
+pub(crate) const C_HAND_TID: usize = 140;
+pub(crate) const C_HAND_CPU: usize = 144;
+pub(crate) const C_HAND_MASK: usize = 152;
 /// The set of sharers in a slot has this many bits.
 pub(crate) const MAX_CLIENTS: usize = 256;
 
@@ -408,6 +414,10 @@ pub(crate) const fn hash() -> u64 {
         C_READER,
         C_BELL,
         C_OPENED,
+        C_HAND_HINT,
+        C_HAND_TID,
+        C_HAND_CPU,
+        C_HAND_MASK,
         MAX_CLIENTS,
         BUCKET_BYTES,
         BUCKET_ENTRIES,

@@ -95,6 +95,7 @@ mod error;
 mod evict;
 mod fsck;
 mod guard;
+mod handover;
 mod handshake;
 mod holds;
 mod host;

@@ -31,7 +31,8 @@ pub(crate) use std::sync::atomic::Ordering;
 #[allow(unused_imports, reason = "what protocols may use")]
 #[cfg(loom)]
 pub(crate) use model::{
-    AtomicU32, AtomicU64, Mutex, clock, fence, futex, has_readers, hasty, mortal, payload, readers, spin_loop, timeouts,
+    AtomicU32, AtomicU64, Mutex, clock, fence, futex, has_readers, hasty, mortal, payload, processor, readers,
+    spin_loop, timeouts,
 };
 #[allow(unused_imports, reason = "what protocols may use")]
 #[cfg(not(loom))]

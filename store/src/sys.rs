@@ -13,9 +13,11 @@ pub(crate) mod fork;
 pub(crate) mod futex;
 pub(crate) mod memory;
 pub(crate) mod process;
+#[cfg(not(loom))]
+pub(crate) mod processor;
 pub(crate) mod random;
 pub(crate) mod seat;
 pub(crate) mod socket;
 
 #[cfg(loom)]
-pub(crate) use crate::sync::{clock, futex};
+pub(crate) use crate::sync::{clock, futex, processor};

@@ -10,6 +10,7 @@ mod arguments;
 mod callers;
 mod dependents;
 mod errors;
+mod fused;
 mod handles;
 mod inside;
 mod lifetimes;

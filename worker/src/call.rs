@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::frames::{BODY_LIMIT, FrameWriter};
 use crate::pending::{Callee, PendingCall};
 use crate::pump;
-use crate::returns::{Birth, Returns};
+use crate::returns::{Birth, Fetch, Returns};
 use crate::value::{self, TAG_VALUE};
 
 /// A call that is ready to be made; it borrows from nothing.
@@ -74,12 +74,38 @@ impl<R: Returns> Call<R> {
     /// Makes the call and returns at once; whatever goes wrong comes out of `get`.
     pub fn remote(self) -> R::Refs {
         match self.check() {
-            Ok(()) => self.submit(),
+            Ok(()) => self.submit(false),
             Err(error) => {
                 let core = self.handle.core();
                 R::make(Birth::Failed(Some(core), core.next_call(), &error)).0
             }
         }
+    }
+
+    /// Makes the call and waits for its result: `get(&call.remote())` in one step.
+    ///
+    /// Knowing that the caller waits, this is faster where the actor sleeps, or where there are more actors than
+    /// processors.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Call::try_remote`] and of [`get`](crate::get).
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # use mobula_worker as mobula;
+    /// # fn example<C>(add: impl Fn(i64) -> mobula::Call<mobula::__private::One<i64>>) -> mobula::Result<()> {
+    /// let sum: i64 = add(5).call()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn call(self) -> Result<R::Values>
+    where
+        R: Fetch,
+    {
+        self.check()?;
+        R::fetch(self.submit(true))
     }
 
     /// Makes the call, or says why it cannot be made.
@@ -93,7 +119,7 @@ impl<R: Returns> Call<R> {
         if let Some(death) = self.handle.route().death() {
             return Err(Error::actor_died(death));
         }
-        Ok(self.submit())
+        Ok(self.submit(false))
     }
 
     fn check(&self) -> Result<()> {
@@ -108,7 +134,7 @@ impl<R: Returns> Call<R> {
         }
     }
 
-    fn submit(self) -> R::Refs {
+    fn submit(self, waits: bool) -> R::Refs {
         let Call { handle, index, args, .. } = self;
         let (core, route) = (handle.core(), handle.route());
         let depth = context::depth();
@@ -126,7 +152,10 @@ impl<R: Returns> Call<R> {
             let spilled = write(writer, core, call, route.id(), index, depth, (&bytes, &holds), None)?;
             holds.extend(spilled);
             core.pending().add_holds(call, holds);
-            Ok(route.send(core, call, writer.bytes()))
+            Ok(match waits {
+                true => route.send_to_wait(core, call, writer.bytes()),
+                false => route.send(core, call, writer.bytes()),
+            })
         });
         arg::recycle(bytes);
         match sent {

@@ -95,7 +95,7 @@ pub mod __private {
     pub use crate::definition::{ActorClass, ActorDefaults, Entry, MethodDef, TaskDefaults, TaskFunction};
     pub use crate::isolate::run_isolated;
     pub use crate::panics::CallError;
-    pub use crate::returns::{Many, One, ResultLike, ReturnWriter, Returns};
+    pub use crate::returns::{Fetch, Many, One, ResultLike, ReturnWriter, Returns};
     pub use crate::runtime::worker_check;
     pub use crate::task::{TaskSettings, submit_task, try_submit_task};
     pub use crate::test_support::{Constructor, test_support_entry};

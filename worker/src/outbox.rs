@@ -73,6 +73,22 @@ impl Peer {
         open.load(Ordering::Relaxed).then(|| state.try_send(frame, false))
     }
 
+    /// The same for a call whose answer the thread is going to wait for; says whether the processor was handed over.
+    #[inline]
+    pub(crate) fn hand_if(
+        &self,
+        open: &AtomicBool,
+        frame: &[u8],
+        wish: &mut dyn FnMut() -> bool,
+    ) -> Option<Result<bool, SendError>> {
+        let mut state = self.lock();
+        open.load(Ordering::Relaxed).then(|| {
+            let (sent, handed) = state.ring()?.try_send_to_wait(frame, wish)?;
+            state.sent = sent;
+            Ok(handed)
+        })
+    }
+
     /// Sets `open` to false: once this returns, no [`Peer::call_if`] sends before it is true again.
     pub(crate) fn close(&self, open: &AtomicBool) {
         let _guard = self.lock();
@@ -141,18 +157,25 @@ impl Peer {
 impl PeerState {
     #[inline]
     fn try_send(&mut self, frame: &[u8], ack: bool) -> Result<(), SendError> {
-        let ring = match &mut self.ring {
-            Some(ring) => ring,
-            None => self.open()?,
-        };
-        self.sent = ring.try_send(frame, ack)?;
+        self.sent = self.ring()?.try_send(frame, ack)?;
         Ok(())
     }
 
+    #[inline]
+    fn ring(&mut self) -> Result<&mut RingSender, SendError> {
+        if self.ring.is_none() {
+            self.open()?;
+        }
+        self.ring.as_mut().ok_or(SendError::Full)
+    }
+
     #[cold]
-    fn open(&mut self) -> Result<&mut RingSender, SendError> {
+    fn open(&mut self) -> Result<(), SendError> {
         match self.store.open_ring(self.key) {
-            Ok(ring) => Ok(self.ring.insert(ring)),
+            Ok(ring) => {
+                self.ring = Some(ring);
+                Ok(())
+            }
             Err(RingError::PeerGone) => Err(SendError::PeerGone),
             // Another one is given back sooner or later.
             Err(error) => {

@@ -18,6 +18,11 @@
 //! that an answer wakes nobody but the one who wants it; while user code runs and nobody waits, the
 //! bell rings for the service thread, so no progress depends on user code returning.
 //!
+//! *Handing over.* Who wakes a sleeper to wait for its answer (`Call::call`) sleeps at once instead of looking for it, and
+//! so does the sleeper after it has answered: on one processor the two take turns, where the wake-up of another one,
+//! which costs several times as much, would only let one look while the other works. If the two meet again soon,
+//! both looking is worth a wake-up: then the sleeper is woken as ever.
+//!
 //! - **WK-10** Only the holder of the mailbox drains it, and only it handles what the node reported
 //!   (an [`Event`]), always after draining: an answer that lies in a ring counts before the news of
 //!   its sender's death.
@@ -57,6 +62,9 @@ const WARM_UP: u32 = 16;
 /// until the pump is warm again each answer calls the service thread.
 const COOL_DOWN: u32 = 8;
 
+/// After how long a caller that has handed over to a sleeper hands over to it again.
+const AGAIN: Duration = Duration::from_micros(100);
+
 /// What the node reported, to be handled by the leader after a drain.
 #[derive(Debug)]
 pub(crate) enum Event {
@@ -88,6 +96,10 @@ pub(crate) struct Pump {
     has_events: AtomicBool,
     progress: Progress,
     spin: Spin,
+    /// Who waits next sleeps without looking first.
+    sleepy: AtomicBool,
+    /// To whom this process has handed over last, and when.
+    handed: Mutex<Option<(ClientKey, Instant)>>,
 }
 
 /// A sequence that moves whenever a condition that somebody may wait for has changed.
@@ -143,6 +155,8 @@ impl Pump {
             has_events: AtomicBool::new(false),
             progress: Progress::default(),
             spin: Spin::new(cpus),
+            sleepy: AtomicBool::new(false),
+            handed: Mutex::new(None),
         }
     }
 
@@ -167,6 +181,29 @@ impl Pump {
     /// Tells followers that a condition may have changed; for the leader itself.
     pub(crate) fn bump(&self) {
         self.progress.bump();
+    }
+
+    /// Says whether a caller that waits for an answer of a sleeper hands the processor over to it.
+    pub(crate) fn hands_over(&self, to: ClientKey) -> bool {
+        let mut handed = self.handed.lock().unwrap_or_else(PoisonError::into_inner);
+        if handed.is_some_and(|(last, when)| last == to && when.elapsed() < AGAIN) {
+            return false;
+        }
+        *handed = Some((to, Instant::now()));
+        true
+    }
+
+    /// Has who waits next sleep without looking first.
+    pub(crate) fn look_no_longer(&self) {
+        self.sleepy.store(true, Ordering::Relaxed);
+    }
+
+    fn take_sleepy(&self) -> bool {
+        let sleepy = self.sleepy.load(Ordering::Relaxed);
+        if sleepy {
+            self.sleepy.store(false, Ordering::Relaxed);
+        }
+        sleepy
     }
 
     fn take_events(&self) -> Vec<Event> {
@@ -313,10 +350,17 @@ pub(crate) fn wait_until(core: &Core, wait: Wait<'_>, mut done: impl FnMut() -> 
                     continue;
                 }
                 let changed = |lead: &Lead<'_>| lead.has_work() || pump.progress.now() != seen;
-                if let Err(start) = pump.spin.run(wait.deadline, || pump.bell.awake(), || changed(&lead)) {
+                let looked = match pump.take_sleepy() {
+                    true => Err(Instant::now()),
+                    false => pump.spin.run(wait.deadline, || pump.bell.awake(), || changed(&lead)),
+                };
+                if let Err(start) = looked {
                     sleepy();
                     pump.bell.park(Role::User, &|| changed(&lead), timeout());
                     pump.spin.learn(start.elapsed());
+                    if pump.bell.take_hint() {
+                        pump.look_no_longer();
+                    }
                 }
             }
         }

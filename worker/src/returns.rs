@@ -5,10 +5,12 @@ use std::marker::PhantomData;
 
 use mobula_store::ObjectHold;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::core::Core;
 use crate::error::Error;
 use crate::frames;
+use crate::objects;
 use crate::panics::CallError;
 use crate::pending::CallRefs;
 use crate::refs::{ObjectRef, Outcome, RefInner, Unanswered};
@@ -81,6 +83,23 @@ impl<T> Returns for One<T> {
     }
 }
 
+/// Waits for the results of a call. Implemented where [`Returns`] is and the results can be decoded.
+pub trait Fetch: Returns {
+    /// The results.
+    type Values;
+
+    #[doc(hidden)]
+    fn fetch(refs: Self::Refs) -> crate::Result<Self::Values>;
+}
+
+impl<T: DeserializeOwned> Fetch for One<T> {
+    type Values = T;
+
+    fn fetch(refs: ObjectRef<T>) -> crate::Result<T> {
+        objects::get(&refs)
+    }
+}
+
 macro_rules! many {
     ($count:literal: $($name:ident $part:ident $index:literal),+) => {
         #[expect(private_interfaces, reason = "see the trait")]
@@ -98,6 +117,14 @@ macro_rules! many {
                 });
                 let refs = ($(ObjectRef::<$name>::new($part),)+);
                 (refs, CallRefs::Many(unanswered))
+            }
+        }
+
+        impl<$($name: DeserializeOwned),+> Fetch for Many<($($name,)+)> {
+            type Values = ($($name,)+);
+
+            fn fetch(($($part,)+): Self::Refs) -> crate::Result<Self::Values> {
+                Ok(($(objects::get(&$part)?,)+))
             }
         }
     };

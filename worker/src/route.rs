@@ -144,6 +144,20 @@ impl Route {
         self.send_or_queue(core, call, frame)
     }
 
+    /// Sends a finished call whose answer the thread is going to wait for, or queues it, as [`Route::send`] does.
+    pub(crate) fn send_to_wait(self: &Arc<Self>, core: &Core, call: u64, frame: &[u8]) -> bool {
+        if self.open.load(Ordering::Relaxed)
+            && let Some(peer) = self.peer.get()
+            && let Some(Ok(handed)) = peer.hand_if(&self.open, frame, &mut || core.pump().hands_over(peer.key()))
+        {
+            if handed {
+                core.pump().look_no_longer();
+            }
+            return false;
+        }
+        self.send_or_queue(core, call, frame)
+    }
+
     #[cold]
     fn send_or_queue(self: &Arc<Self>, core: &Core, call: u64, frame: &[u8]) -> bool {
         let mut state = self.lock();

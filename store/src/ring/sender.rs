@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::record::{GRANULES, MAX_FRAME, granules};
 use super::{Ring, State, Word, announce, indices, reach};
-use crate::bell::Doorbell;
+use crate::bell::{self, Doorbell};
 use crate::client::{self, ClientKey};
 use crate::host::Host;
 use crate::segment;
@@ -79,6 +79,21 @@ impl RingSender {
     #[inline]
     pub fn try_send(&mut self, frame: &[u8], ack: bool) -> Result<u64, SendError> {
         self.sender.try_send(&self.shared, frame, ack)
+    }
+
+    /// Sends a frame to which the calling thread is going to wait for the answer; returns the position behind it, and
+    /// whether the processor was handed over.
+    ///
+    /// If a user thread of the receiver sleeps and `wish()` says so, it is told ([`Bell::take_hint`](crate::Bell::take_hint)).
+    /// The caller then sleeps at once: the receiver may well run on its processor, and wakes it there.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`RingSender::try_send`].
+    #[inline]
+    pub fn try_send_to_wait(&mut self, frame: &[u8], wish: &mut dyn FnMut() -> bool) -> Result<(u64, bool), SendError> {
+        let position = self.sender.publish(&self.shared, frame, false)?;
+        Ok((position, bell::ring_to_wait(&self.shared, self.sender.to.index, wish)))
     }
 
     /// Returns the position up to which the receiver has taken frames.
@@ -182,6 +197,14 @@ impl Sender {
 
     #[inline]
     pub(crate) fn try_send(&mut self, shared: &Shared, frame: &[u8], ack: bool) -> Result<u64, SendError> {
+        let position = self.publish(shared, frame, ack)?;
+        Doorbell::of(shared, self.to.index).ring();
+        Ok(position)
+    }
+
+    /// Writes a frame; the receiver's bell is still to be rung.
+    #[inline]
+    fn publish(&mut self, shared: &Shared, frame: &[u8], ack: bool) -> Result<u64, SendError> {
         if frame.len() > MAX_FRAME {
             return Err(SendError::TooLong);
         }
@@ -201,7 +224,6 @@ impl Sender {
         }
         ring.data().write(self.tail, frame, ack);
         self.tail = self.tail.wrapping_add(granules);
-        Doorbell::of(shared, self.to.index).ring();
         Ok(self.tail)
     }
 
