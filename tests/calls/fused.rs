@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use mobula::prelude::*;
 
 use super::{Counter, start};
 

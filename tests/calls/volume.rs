@@ -95,7 +95,7 @@ fn a_ref_that_is_held_takes_less_than_a_hundred_bytes() {
     let _runtime = start();
     let counter = Counter::remote(0).unwrap();
     let mut refs = Vec::with_capacity(REFS);
-    let mut batch = |refs: &mut Vec<mobula::ObjectRef<i64>>| {
+    let batch = |refs: &mut Vec<mobula::ObjectRef<i64>>| {
         refs.extend((0..1_000).map(|_| counter.add(1).remote()));
         assert_eq!(mobula::get(&refs[refs.len() - 1]).unwrap(), refs.len() as i64);
     };
