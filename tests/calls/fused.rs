@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-
 use super::{Counter, start};
 
 struct Sleeper;

@@ -1,11 +1,10 @@
 //! `put`, `get`, `wait` and their relatives.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mobula_store::ObjectView;
+use mobula_store::{ObjectId, ObjectView};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -113,23 +112,22 @@ pub fn wait<T>(
             objects.len()
         )));
     }
-    let mut seen = HashSet::with_capacity(objects.len());
-    if let Some(twice) = objects.iter().find(|object| !seen.insert(object.id())) {
+    if let Some(twice) = given_twice(objects) {
         return Err(Error::invalid_argument(format!("wait was given the ref {twice} twice")));
     }
     let core = objects[0].inner.core()?;
     for object in objects {
         object.inner.core()?;
     }
-    let inners: Vec<_> = objects.iter().map(|object| object.inner.clone()).collect();
-    let mut unready: Vec<_> = inners.iter().filter(|inner| !inner.is_ready()).cloned().collect();
+    let mut unready: Vec<_> = objects.iter().map(|object| &object.inner).filter(|inner| !inner.is_ready()).collect();
     let allowed = objects.len() - n;
-    await_refs(&core, timeout.and_then(deadline), &inners, || {
+    let borrowed = unready.iter().any(|inner| inner.is_borrowed());
+    await_refs(&core, timeout.and_then(deadline), borrowed, || {
         unready.retain(|inner| !inner.is_ready());
         unready.len() <= allowed
     });
     core.check_open()?;
-    let (mut ready, mut pending) = (Vec::with_capacity(n), Vec::new());
+    let (mut ready, mut pending) = (Vec::with_capacity(n), Vec::with_capacity(allowed));
     for object in objects {
         if ready.len() < n && object.inner.is_ready() {
             ready.push(object.clone());
@@ -138,6 +136,16 @@ pub fn wait<T>(
         }
     }
     Ok((ready, pending))
+}
+
+/// Finds a ref that is given more than once. Refs mostly come in the order in which they were made, which leaves
+/// nothing to sort.
+fn given_twice<T>(objects: &[ObjectRef<T>]) -> Option<ObjectId> {
+    let number = |id: ObjectId| u128::from_le_bytes(id.to_bytes()).rotate_left(64);
+    let mut numbers: Vec<_> = objects.iter().map(|object| number(object.id())).collect();
+    numbers.sort_unstable();
+    let twice = numbers.windows(2).find(|pair| pair[0] == pair[1])?;
+    Some(ObjectId::from_bytes(twice[0].rotate_left(64).to_le_bytes()))
 }
 
 /// Returns an iterator over the refs in the order in which they become ready.
@@ -221,19 +229,19 @@ fn get_all_until<T: DeserializeOwned>(objects: &[ObjectRef<T>], deadline: Option
         return Ok(Vec::new());
     };
     let core = first.inner.core()?;
-    let inners: Vec<_> = objects.iter().map(|object| object.inner.clone()).collect();
+    let inners: Vec<_> = objects.iter().map(|object| &object.inner).collect();
     // The first error ends the wait, wherever in the list it comes up; errors are looked for only
     // when a call has failed, so that a long list is gone through once.
     let mut ready = 0;
     let mut seen = None;
     let mut failed = None;
-    let borrows = inners.iter().any(|inner| inner.is_borrowed());
-    await_refs(&core, deadline, &inners, || {
+    let borrowed = inners.iter().any(|inner| inner.is_borrowed());
+    await_refs(&core, deadline, borrowed, || {
         let failures = core.failures();
-        if borrows || seen != Some(failures) {
+        if borrowed || seen != Some(failures) {
             seen = Some(failures);
             let settled = inners[ready..].iter().filter(|inner| inner.is_ready());
-            failed = settled.filter_map(failure).next();
+            failed = settled.filter_map(|inner| failure(inner)).next();
         }
         while inners.get(ready).is_some_and(|inner| inner.is_ready()) {
             ready += 1;
@@ -271,7 +279,7 @@ fn get_until<T: DeserializeOwned>(inner: &RefInner, deadline: Option<Instant>) -
     }
     let core = inner.core()?;
     if !inner.is_ready() && !inner.is_borrowed() {
-        await_refs(&core, deadline, std::slice::from_ref(inner), || inner.is_ready());
+        await_refs(&core, deadline, inner.is_borrowed(), || inner.is_ready());
     }
     take(&core, inner, deadline)
 }
@@ -332,12 +340,12 @@ fn await_object(
 }
 
 /// Waits as the thread that drains the rings, if it can be that.
-fn await_refs(core: &Core, deadline: Option<Instant>, refs: &[RefInner], mut done: impl FnMut() -> bool) {
+/// `borrowed` says that one of the refs rings no bell.
+fn await_refs(core: &Core, deadline: Option<Instant>, borrowed: bool, mut done: impl FnMut() -> bool) {
     if done() {
         return;
     }
     let mut lending = Lending::none();
-    let ticking = refs.iter().any(|inner| inner.is_borrowed());
-    let wait = Wait { deadline, ticking, before_sleep: &mut || lending.begin() };
+    let wait = Wait { deadline, ticking: borrowed, before_sleep: &mut || lending.begin() };
     pump::wait_until(core, wait, || core.is_closed() || done());
 }
