@@ -30,19 +30,13 @@
 //!   and A3 once more as it lies down. (One that is stopped from B3 until the sleeper has lain down again, and killed
 //!   between B4 and B5, is the exception.)
 //! - **HAND-3** Only the processors that the sleeper was allowed are chosen from, and only where 64 bits can name them.
-
-use std::cell::Cell;
+//!   A hostile peer can name any thread of the same user, which it could move itself.
 
 use crate::bell::Doorbell;
 use crate::layout::{C_HAND_CPU, C_HAND_HINT, C_HAND_MASK, C_HAND_TID};
 use crate::shared::Shared;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::processor;
-
-thread_local! {
-    /// This thread's number in the kernel; 0 before it was asked for.
-    static TID: Cell<u32> = const { Cell::new(0) };
-}
 
 /// The words of one client.
 #[derive(Clone, Copy)]
@@ -74,14 +68,8 @@ impl<'a> Handover<'a> {
     /// Step A1, by the thread that is about to park.
     pub(crate) fn lie_down(self) {
         self.stand_up();
-        let tid = TID.try_with(|tid| {
-            if tid.get() == 0 {
-                tid.set(processor::tid());
-            }
-            tid.get()
-        });
         self.cpu.store(processor::current(), Ordering::Relaxed);
-        self.tid.store(tid.unwrap_or(0), Ordering::Relaxed);
+        self.tid.store(processor::tid(), Ordering::Relaxed);
     }
 
     /// Steps A2 and A3, by the thread that has parked.
