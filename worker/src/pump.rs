@@ -31,6 +31,7 @@
 //!   store-then-look on both sides, sequentially consistent (PUMP-WANTED), so one of the two sees
 //!   the other. The service thread stops ticking by saying so first and leading once afterwards: a
 //!   leader that still saw it tick has either left before that turn, or is asked by `wanted`.
+//!   A tick that only finds somebody leading leaves it to them: the next tick comes after they have left.
 //!   An acknowledged answer is work, too: its holds are dropped by whoever is in charge.
 //! - **WK-12** Every thread that leads or waits reads `progress` before it looks at its condition,
 //!   and whoever changes a condition moves `progress` afterwards; nobody sleeps past a change.
@@ -402,8 +403,13 @@ pub(crate) fn serve(core: &Core) {
         idle = if led == 0 { idle + 1 } else { 0 };
         let busy = if ticking { idle < COOL_DOWN } else { led >= WARM_UP };
         pump.ticking.store(busy, Ordering::SeqCst);
-        if called || led == 0 || !busy {
+        if called || !busy {
             lead_once(core);
+        } else if led == 0
+            && let Some(mut lead) = Lead::take(core, true)
+        {
+            // Whoever leads instead need not be asked for another turn: it goes on ticking.
+            lead.drain();
         }
         core.flush_stalled();
         core.leases().tick(core);
