@@ -14,6 +14,7 @@ mod fused;
 mod handles;
 mod inside;
 mod lifetimes;
+mod limits;
 mod order;
 mod results;
 mod volume;

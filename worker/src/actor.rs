@@ -122,7 +122,7 @@ impl<A: Actor> Serialize for ActorHandle<A> {
             transfer::note(life.clone());
         }
         raw.route().announce(raw.core());
-        (raw.id(), raw.0.life.is_some()).serialize(serializer)
+        (raw.id(), raw.0.life.is_some(), raw.route().limit()).serialize(serializer)
     }
 }
 
@@ -133,11 +133,12 @@ impl<'de, A: Actor> Deserialize<'de> for ActorHandle<A> {
                 "an ActorHandle deserialises only while Mobula decodes an argument, a result or an object",
             ));
         };
-        let (id, strong) = <(ActorId, bool)>::deserialize(deserializer)?;
+        let (id, strong, limit) = <(ActorId, bool, u32)>::deserialize(deserializer)?;
         let core = core::current().map_err(value::refuse)?;
         // A life that is over cannot be held; calls through the handle say who died of what.
         let life = if strong { store.hold(id.object()).ok() } else { None };
         let route = core.route(id, A::class().name, false);
+        route.set_limit(limit);
         Ok(ActorHandle::from_raw(RawHandle::new(&core, route, life)))
     }
 }
@@ -292,12 +293,8 @@ impl ActorSettings {
             Some(calls) if calls > 1 => return Err(Error::not_yet("max_concurrency above 1")),
             _ => {}
         }
-        match self.max_pending_calls.or(defaults.max_pending_calls) {
-            Some(0) => {
-                return Err(Error::invalid_argument("max_pending_calls must be 1 or more, not 0"));
-            }
-            Some(_) => return Err(Error::not_yet("max_pending_calls")),
-            None => {}
+        if self.max_pending_calls.or(defaults.max_pending_calls) == Some(0) {
+            return Err(Error::invalid_argument("max_pending_calls must be 1 or more, not 0"));
         }
         config::check_env(&self.env).map_err(|error| Error::invalid_argument(error.to_string()))?;
         let cpus = self.num_cpus.or(defaults.num_cpus).unwrap_or(0.0);
@@ -351,6 +348,9 @@ pub fn create_actor<A: Actor>(settings: &ActorSettings, args: Args) -> Result<Ac
         .map_err(|error| Error::from_store(&error, "an actor's entry in the store"))?
         .hold();
     let route = core.route(id, class.name, true);
+    let limit = settings.max_pending_calls.or(class.defaults.max_pending_calls).unwrap_or(0);
+    let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+    route.set_limit(limit);
     let handle = RawHandle::new(&core, route, Some(life));
     let spec = Box::new(ActorSpec {
         actor: id,
@@ -359,7 +359,7 @@ pub fn create_actor<A: Actor>(settings: &ActorSettings, args: Args) -> Result<Ac
         args: Payload::default(),
         demand,
         env: settings.env.clone(),
-        options: Vec::new(),
+        options: limit.to_le_bytes().to_vec(),
     });
     Submission::Actor { spec, args, handle: handle.clone() }.submit(&core);
     Ok(ActorHandle::from_raw(handle))

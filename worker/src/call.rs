@@ -113,15 +113,17 @@ impl<R: Returns> Call<R> {
     /// # Errors
     ///
     /// What is known at once: the runtime has ended, the actor is known to be dead, an option makes
-    /// no sense or is not available yet, an argument cannot be encoded.
+    /// no sense or is not available yet, an argument cannot be encoded, this process has as many
+    /// unanswered calls there as the actor's `max_pending_calls` allows.
     pub fn try_remote(self) -> Result<R::Refs> {
-        self.check()?;
         if let Some(death) = self.handle.route().death() {
             return Err(Error::actor_died(death));
         }
+        self.check()?;
         Ok(self.submit(false))
     }
 
+    /// Refuses what can never be made; what passes is counted as made.
     fn check(&self) -> Result<()> {
         self.handle.core().check_open()?;
         check_retries("max_task_retries", self.max_task_retries, self.retry_errors)?;
@@ -130,7 +132,7 @@ impl<R: Returns> Call<R> {
         }
         match self.args.readiness() {
             Readiness::Failed(error) => Err(error),
-            Readiness::Ready | Readiness::Waiting => Ok(()),
+            Readiness::Ready | Readiness::Waiting => self.handle.route().count(),
         }
     }
 
@@ -166,7 +168,9 @@ impl<R: Returns> Call<R> {
                 refs
             }
             Err(error) => {
-                drop(core.pending().remove(call));
+                if let Some(pending) = core.pending().remove(call) {
+                    pending.callee.answered();
+                }
                 R::make(Birth::Failed(Some(core), call, &error)).0
             }
         }

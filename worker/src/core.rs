@@ -446,6 +446,7 @@ impl Core {
             answers.pause();
         }
         let PendingCall { refs, callee, holds } = pending;
+        callee.answered();
         refs.for_each(|unanswered| {
             let outcome = match values.next().flatten() {
                 Some(Body::Inline(bytes, ids)) if ids.is_empty() => Outcome::Value(bytes.into()),
@@ -547,6 +548,7 @@ impl Core {
     // ---- settling
 
     fn settle(&self, pending: PendingCall, error: &Error, work: &mut Work) {
+        pending.callee.answered();
         pending.refs.for_each(|unanswered| unanswered.end(Outcome::Failed(error.clone()), work));
         self.failures.fetch_add(1, Ordering::SeqCst);
         self.pump.wake();

@@ -189,6 +189,12 @@ impl Error {
         Error::new(Kind::System(text.into()))
     }
 
+    pub(crate) fn pending_calls_limit(class: &str, actor: mobula_scheduler::ids::ActorId, calls: u32) -> Self {
+        Error::new(Kind::PendingCallsLimit(format!(
+            "{calls} calls of this process to actor {class} {actor} are unanswered, as many as its max_pending_calls allows: get results before calling again"
+        )))
+    }
+
     pub(crate) fn lost_task(function: &str, reason: LostTask) -> Self {
         match reason {
             LostTask::WorkerCrashed { pid, status } => Error::new(Kind::WorkerCrashed(format!(

@@ -251,6 +251,11 @@ pub(crate) fn run(core: &Arc<Core>) -> ! {
 /// Runs a constructor; a failure ends the process.
 fn start(core: &Arc<Core>, spec: &ActorSpec, granted: Granted, args: Result<Received>) -> Running {
     let made = core.registry().class(&spec.class).map_err(CallError::passed_on).and_then(|class| {
+        // Handles that it makes of itself have its limit, wherever they go.
+        match <[u8; 4]>::try_from(spec.options.as_slice()).map(u32::from_le_bytes) {
+            Ok(0) | Err(_) => {}
+            Ok(limit) => core.route(spec.actor, class.name, false).set_limit(limit),
+        }
         let scope = Rc::new(Scope {
             core: core.clone(),
             actor: Some((spec.actor, class)),

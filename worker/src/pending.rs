@@ -63,6 +63,14 @@ impl Callee {
         matches!(self, Callee::Actor(handle) if handle.id() == id)
     }
 
+    /// The call is over; its refs are settled next.
+    #[inline]
+    pub(crate) fn answered(&self) {
+        if let Callee::Actor(handle) = self {
+            handle.route().answered();
+        }
+    }
+
     /// True if dropping this may be the end of an actor's last handle here.
     fn is_last(&self) -> bool {
         matches!(self, Callee::Actor(handle) if handle.is_last())

@@ -16,7 +16,7 @@
 //! - **WK-16** Once dead a route stays dead; every later call fails with the same death.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -46,6 +46,10 @@ pub(crate) struct Route {
     peer: OnceLock<Arc<Peer>>,
     /// A call may be sent without the route's lock.
     open: AtomicBool,
+    /// How many unanswered calls this process may have there; 0: any number.
+    limit: AtomicU32,
+    /// How many it has, if there is a limit.
+    unanswered: AtomicU32,
     state: Mutex<RouteState>,
 }
 
@@ -113,7 +117,8 @@ impl Route {
             warned: false,
         };
         let (peer, open) = (OnceLock::new(), AtomicBool::new(false));
-        Arc::new(Route { id, class, peer, open, state: Mutex::new(state) })
+        let (limit, unanswered) = (AtomicU32::new(0), AtomicU32::new(0));
+        Arc::new(Route { id, class, peer, open, limit, unanswered, state: Mutex::new(state) })
     }
 
     pub(crate) fn id(&self) -> ActorId {
@@ -122,6 +127,44 @@ impl Route {
 
     pub(crate) fn class(&self) -> &'static str {
         self.class
+    }
+
+    /// Returns `max_pending_calls`, or 0 if there is none.
+    #[inline]
+    pub(crate) fn limit(&self) -> u32 {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_limit(&self, limit: u32) {
+        self.limit.store(limit, Ordering::Relaxed);
+    }
+
+    /// Counts a call that is about to be made, if they are counted.
+    #[inline]
+    pub(crate) fn count(&self) -> Result<(), Error> {
+        match self.limit() {
+            0 => Ok(()),
+            limit => self.count_up_to(limit),
+        }
+    }
+
+    #[cold]
+    fn count_up_to(&self, limit: u32) -> Result<(), Error> {
+        let more = |calls: u32| (calls < limit).then(|| calls + 1);
+        match self.unanswered.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more) {
+            Ok(_) => Ok(()),
+            Err(calls) => Err(Error::pending_calls_limit(self.class, self.id, calls)),
+        }
+    }
+
+    /// A counted call is answered. Must come before its refs are settled: who has them may call again.
+    #[inline]
+    pub(crate) fn answered(&self) {
+        if self.limit() != 0 {
+            // Calls from before the limit was known here are not counted.
+            let less = |calls: u32| calls.checked_sub(1);
+            let _ = self.unanswered.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        }
     }
 
     pub(crate) fn death(&self) -> Option<ActorDeath> {
