@@ -4,7 +4,7 @@
 //! node, with one end of a socket pair as standard input and a mark in its environment:
 //!
 //! ```text
-//!   MOBULA_WORKER=<pid of the parent>:<inode of that socket>:<session folder>
+//!   MOBULA_WORKER=[template:]<pid of the parent>:<inode of that socket>:<session folder>
 //!
 //!   worker                                            node
 //!     |  take_mark: is my fd 0 the socket of the mark?
@@ -14,6 +14,9 @@
 //!     | <-- [ADMIT] or [REFUSE][text] -----------------|   3, over the socket pair
 //!     |  accept: the Welcome is already there
 //! ```
+//!
+//! A *template* ([`crate::template`]) joins in the same way and becomes many workers: `join` returns in each
+//! of its copies.
 //!
 //! Step 3 is why nobody ever hangs in `accept`, which knows no timeout: a worker calls it only when
 //! the Welcome lies in the socket, and a node that ends shows as an end of file in its place.
@@ -25,7 +28,8 @@
 //! - SC-5: a marked process whose parent is gone ends at once. It never goes on as a driver.
 //! - SC-6: in a process that took its mark, no later call of [`take_mark`] returns.
 //! - SC-7: a worker and its process group die with the node: by the parent-death signal, and by the
-//!   end of file on the control link where that signal cannot reach (a wrapper between the two).
+//!   end of file on the control link where that signal cannot reach (a wrapper between the two). So does
+//!   a template.
 //!
 //! The variable is removed if no other thread exists yet; otherwise it stays, which harms nobody
 //! (SC-4).
@@ -38,13 +42,18 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ipc_channel::ipc::IpcOneShotServer;
+use serde::{Deserialize, Serialize};
 
 use crate::protocol::{Envelope, PROTOCOL, Welcome};
 use crate::session;
 use crate::sys;
+use crate::template::{Order, Template};
 
 /// The variable that marks a worker.
 pub const MARK: &str = "MOBULA_WORKER";
+
+/// Begins the mark of a template.
+const TEMPLATE: &[u8] = b"template:";
 
 /// Step 3: the Welcome lies in the one-shot server.
 pub(crate) const ADMIT: u8 = 1;
@@ -87,7 +96,7 @@ pub enum BootstrapError {
 }
 
 impl BootstrapError {
-    fn io(step: &'static str) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(step: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| BootstrapError::Io { step, source }
     }
 }
@@ -95,6 +104,8 @@ impl BootstrapError {
 /// What the mark says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MarkText {
+    /// The process is to be copied, not to be a worker itself.
+    pub(crate) template: bool,
     /// The pid that the worker's parent must have; 0 if a wrapper stands between the two.
     pub(crate) parent: u32,
     /// The inode of the socket that is the worker's standard input.
@@ -105,18 +116,22 @@ pub(crate) struct MarkText {
 
 impl MarkText {
     pub(crate) fn encode(&self) -> OsString {
-        let mut text = OsString::from(format!("{}:{}:", self.parent, self.inode));
+        let kind = if self.template { TEMPLATE } else { b"" };
+        let mut text = OsString::from_vec(kind.to_vec());
+        text.push(format!("{}:{}:", self.parent, self.inode));
         text.push(&self.session_dir);
         text
     }
 
     pub(crate) fn parse(text: &OsStr) -> Option<Self> {
-        let mut parts = text.as_bytes().splitn(3, |&byte| byte == b':');
+        let rest = text.as_bytes().strip_prefix(TEMPLATE);
+        let template = rest.is_some();
+        let mut parts = rest.unwrap_or(text.as_bytes()).splitn(3, |&byte| byte == b':');
         let mut number = || std::str::from_utf8(parts.next()?).ok()?.parse::<u64>().ok();
         let parent = u32::try_from(number()?).ok()?;
         let inode = number()?;
         let session_dir = PathBuf::from(OsString::from_vec(parts.next()?.to_vec()));
-        session_dir.is_absolute().then_some(MarkText { parent, inode, session_dir })
+        session_dir.is_absolute().then_some(MarkText { template, parent, inode, session_dir })
     }
 }
 
@@ -125,19 +140,28 @@ impl MarkText {
 #[must_use = "a process that took its mark is a worker and must join"]
 pub struct Mark {
     parent: u32,
-    link: Result<Link, BootstrapError>,
+    role: Role,
+}
+
+/// What a marked process is to be, with the ways by which it reaches its node.
+enum Role {
+    Worker(Result<Link<Welcome>, BootstrapError>),
+    Template(Result<Link<Order>, BootstrapError>),
 }
 
 /// The two ways by which the node is reached.
-struct Link {
+struct Link<T> {
     stream: UnixStream,
-    server: IpcOneShotServer<Envelope<Welcome>>,
+    server: IpcOneShotServer<Envelope<T>>,
     name: String,
 }
 
-impl std::fmt::Debug for Link {
+impl std::fmt::Debug for Role {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Link").field("stream", &self.stream).field("name", &self.name).finish_non_exhaustive()
+        f.write_str(match self {
+            Role::Worker(_) => "Worker",
+            Role::Template(_) => "Template",
+        })
     }
 }
 
@@ -166,7 +190,9 @@ pub fn take_mark() -> Option<Mark> {
     }
     check_parent(text.parent);
     sys::change_env(MARK, None);
-    Some(Mark { parent: text.parent, link: Link::open(&text.session_dir) })
+    let dir = &text.session_dir;
+    let role = if text.template { Role::Template(Link::open(dir)) } else { Role::Worker(Link::open(dir)) };
+    Some(Mark { parent: text.parent, role })
 }
 
 /// Returns true if this process has taken a mark: it is a worker, whoever asks.
@@ -176,6 +202,8 @@ pub fn is_worker() -> bool {
 
 impl Mark {
     /// Joins the node: returns its Welcome when the worker has been admitted.
+    ///
+    /// In a template it returns only in the copies that are made of the process, once in each.
     ///
     /// Call it on a thread that lives as long as the process: the kernel forgets the request to die
     /// with the parent when the thread that made it ends.
@@ -190,7 +218,13 @@ impl Mark {
             // The parent may have died before the request was in place.
             check_parent(self.parent);
         }
-        let Link { mut stream, server, name } = self.link?;
+        let Link { mut stream, server, name } = match self.role {
+            Role::Worker(link) => link?,
+            Role::Template(link) => {
+                let Link { stream, server, name } = link?;
+                return Template::new(self.parent, stream, server, name).serve();
+            }
+        };
         let mut answer = [0];
         let read = stream.write_all(&hello(std::process::id(), &name)).and_then(|()| stream.read_exact(&mut answer));
         match read {
@@ -221,7 +255,7 @@ impl Mark {
     }
 }
 
-impl Link {
+impl<T: for<'de> Deserialize<'de> + Serialize> Link<T> {
     fn open(session_dir: &Path) -> Result<Self, BootstrapError> {
         let stream = sys::take_stdin().map_err(BootstrapError::io("take its bootstrap socket"))?;
         // The one-shot server makes its socket in the temporary folder. A place in the session folder
@@ -243,7 +277,7 @@ impl Link {
 }
 
 /// Ends a worker whose parent is not the one that made the mark (SC-5).
-fn check_parent(parent: u32) {
+pub(crate) fn check_parent(parent: u32) {
     if parent != 0 && sys::parent_pid() != parent {
         sys::exit_now(1);
     }
@@ -256,7 +290,7 @@ fn park_forever() -> ! {
 }
 
 /// Encodes step 1.
-fn hello(pid: u32, name: &str) -> Vec<u8> {
+pub(crate) fn hello(pid: u32, name: &str) -> Vec<u8> {
     let mut bytes = vec![PROTOCOL];
     bytes.extend(pid.to_le_bytes());
     bytes.extend((name.len() as u16).to_le_bytes());
@@ -313,13 +347,27 @@ mod tests {
 
     #[test]
     fn marks_come_back_as_they_were_made() {
-        let mark = MarkText { parent: 17, inode: 4_711, session_dir: PathBuf::from("/tmp/a:b c") };
-        assert_eq!(MarkText::parse(&mark.encode()), Some(mark));
+        for template in [false, true] {
+            let mark = MarkText { template, parent: 17, inode: 4_711, session_dir: PathBuf::from("/tmp/a:b c") };
+            assert_eq!(MarkText::parse(&mark.encode()), Some(mark));
+        }
     }
 
     #[test]
     fn other_texts_are_no_marks() {
-        for text in ["", "1", "1:2", "1:2:", "1:2:relative", "x:2:/a", "1:x:/a", "-1:2:/a", "4294967296:2:/a"] {
+        for text in [
+            "",
+            "1",
+            "1:2",
+            "1:2:",
+            "1:2:relative",
+            "x:2:/a",
+            "1:x:/a",
+            "-1:2:/a",
+            "4294967296:2:/a",
+            "template:",
+            "template:template:1:2:/a",
+        ] {
             assert_eq!(MarkText::parse(OsStr::new(text)), None, "{text}");
         }
         assert_eq!(MarkText::parse(OsStr::from_bytes(b"\xff:2:/a")), None);

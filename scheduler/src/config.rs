@@ -21,6 +21,7 @@
 //! | `address` | `MOBULA_ADDRESS` | text |
 //! | `worker_exe`, `spill_dir` | `MOBULA_WORKER_EXE`, `MOBULA_SPILL_DIR` | path |
 //! | `worker_wrapper` | `MOBULA_WORKER_WRAPPER` | words |
+//! | `fork_workers` | `MOBULA_FORK_WORKERS` | `1`, `true`, `0`, `false` |
 //! | `env` | `MOBULA_ENV` | `KEY=value,OTHER=value` |
 //! | `segment` | `MOBULA_SEGMENT` | `anonymous` or `named:NAME` |
 //! | `max_processes` | `MOBULA_MAX_PROCESSES` | `16` |
@@ -95,6 +96,7 @@ pub struct Config {
     address: Option<String>,
     worker_exe: Option<PathBuf>,
     worker_wrapper: Option<Vec<String>>,
+    fork_workers: Option<bool>,
     spill_dir: Option<PathBuf>,
     env: Vec<(String, String)>,
     segment: Option<Segment>,
@@ -204,6 +206,17 @@ impl Config {
         self
     }
 
+    /// Sets whether workers are forked from a process of this program that has got as far as `init` (default: yes).
+    ///
+    /// Otherwise each is started by itself, which takes several times as long. Set it to no where code that runs before
+    /// `init`, such as a static constructor, must run in each worker anew. It has no effect on workers with variables of
+    /// their own, with a wrapper or another executable, or of a program that has threads before `init`: they are always
+    /// started by themselves.
+    pub fn fork_workers(mut self, yes: bool) -> Self {
+        self.fork_workers = Some(yes);
+        self
+    }
+
     /// Sets a folder, on a disk, for objects that do not fit into memory (default: none, they stay there).
     ///
     /// Those that nobody views go there, the least recently used first, as soon as four fifths of the store's memory are
@@ -289,6 +302,10 @@ impl Config {
         if worker_wrapper.first().is_some_and(String::is_empty) {
             return Err(invalid("worker_wrapper", "must begin with the name of a program".into()));
         }
+        let fork_workers = match self.fork_workers {
+            Some(yes) => yes,
+            None => var.flag("MOBULA_FORK_WORKERS")?.unwrap_or(true),
+        };
         let mut env = var.pairs("MOBULA_ENV")?;
         env.extend(self.env.iter().cloned());
         check_env(&env)?;
@@ -346,6 +363,7 @@ impl Config {
         node.log_level = log_level;
         node.worker_exe = worker_exe;
         node.worker_wrapper = worker_wrapper;
+        node.fork_workers = fork_workers;
         node.env = env;
         node.max_processes = max_processes;
         node.waiting = waiting;
@@ -481,7 +499,7 @@ mod tests {
         assert!(resolved.node.num_cpus > 0.0);
         assert_eq!(resolved.node.num_gpus, 0.0);
         assert!(resolved.node.object_store_memory >= SMALLEST_STORE);
-        assert!(resolved.node.log_to_driver);
+        assert!(resolved.node.log_to_driver && resolved.node.fork_workers);
         assert!(!resolved.driver.ignore_reinit_error);
         assert_eq!(resolved.driver.log_level, LogLevel::Info);
     }
@@ -497,6 +515,7 @@ mod tests {
             ("MOBULA_LOG_LEVEL", "Debug"),
             ("MOBULA_ENV", "A=1,B=x=y"),
             ("MOBULA_WORKER_WRAPPER", "strace -f"),
+            ("MOBULA_FORK_WORKERS", "0"),
             ("MOBULA_SEGMENT", "named:mine"),
             ("MOBULA_NAMESPACE", ""),
             ("MOBULA_WAITING", "thrift"),
@@ -506,7 +525,7 @@ mod tests {
         assert_eq!((node.num_cpus, node.num_gpus), (3.0, 0.5));
         assert_eq!(node.resources, BTreeMap::from([("licence".into(), 2.0), ("disk".into(), 0.5)]));
         assert_eq!(node.object_store_memory, 64 << 20);
-        assert!(!node.log_to_driver);
+        assert!(!node.log_to_driver && !node.fork_workers);
         assert_eq!(node.env, [("A".into(), "1".into()), ("B".into(), "x=y".into())]);
         assert_eq!(node.worker_wrapper, ["strace", "-f"]);
         assert!(matches!(node.segment, Segment::Named(name) if name == "mine"));
@@ -554,6 +573,7 @@ mod tests {
             ("MOBULA_OBJECT_STORE_MEMORY", "1X"),
             ("MOBULA_OBJECT_STORE_MEMORY", "\u{e9}"),
             ("MOBULA_LOG_TO_DRIVER", "maybe"),
+            ("MOBULA_FORK_WORKERS", "often"),
             ("MOBULA_LOG_LEVEL", "loud"),
             ("MOBULA_SEGMENT", "elsewhere"),
             ("MOBULA_MAX_PROCESSES", "-1"),

@@ -35,4 +35,5 @@ mod machine;
 mod session;
 #[allow(unsafe_code, reason = "the only room for system calls without a safe wrapper")]
 mod sys;
+mod template;
 mod watch;

@@ -11,8 +11,9 @@
 //! loop takes all events that are there, then places what fits (`node/placement.rs`), then sleeps.
 //!
 //! Invariants:
-//! - SC-12: all workers are started by `mobula-node`, which ends after the last of them: the kernel
-//!   kills a worker when the thread that started it ends.
+//! - SC-12: all workers are started by `mobula-node`, or forked by a template that it has started, as
+//!   children of that same thread; it ends after the last of them: the kernel kills a worker when the
+//!   thread that it is a child of ends.
 //! - SC-13: a dead process is mourned in one order: its group is killed, it is waited for, everything
 //!   it had sent is handled, the store reaps its client, and only then does anybody hear of it.
 //! - SC-14: each watcher of an actor gets `ActorDown` exactly once for each time it asked or created.
@@ -30,6 +31,7 @@ mod outlet;
 mod placement;
 mod state;
 mod tasks;
+mod template;
 mod workers;
 
 use std::collections::BTreeMap;
@@ -106,6 +108,8 @@ pub struct NodeOptions {
     pub spill_dir: Option<PathBuf>,
     /// How many workers are started ahead; `None`: one a CPU, at most eight.
     pub prestart: Option<usize>,
+    /// Whether workers are copies of a process that has started, where they can be.
+    pub fork_workers: bool,
 }
 
 impl NodeOptions {
@@ -129,6 +133,7 @@ impl NodeOptions {
             waiting: Waiting::default(),
             spill_dir: None,
             prestart: None,
+            fork_workers: true,
         }
     }
 
@@ -257,6 +262,7 @@ impl Node {
             env: options.env.clone(),
             session_dir: session.dir().to_path_buf(),
             has_gpus: pool.total_gpus() > 0.0,
+            forks: options.fork_workers,
         };
         let (events, inbox) = unbounded();
         let mut helpers = Helpers::new(store.clone());

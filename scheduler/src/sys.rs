@@ -3,6 +3,9 @@
 //! Each function is safe to call or says in `# Safety` what its caller owes. Everything that
 //! rustix or std offer safely is called where it is needed and does not pass here.
 
+pub(crate) mod fork;
+pub(crate) mod pids;
+
 use std::ffi::OsStr;
 use std::io;
 use std::mem::MaybeUninit;
@@ -42,6 +45,22 @@ pub(crate) fn parent_pid() -> u32 {
 pub(crate) fn socket_inode(fd: impl AsFd) -> Option<u64> {
     let stat = rustix::fs::fstat(fd).ok()?;
     (FileType::from_raw_mode(stat.st_mode) == FileType::Socket).then_some(stat.st_ino)
+}
+
+/// Makes two pipes this process's standard output and error.
+///
+/// What C's streams and std's have buffered must have been written before.
+pub(crate) fn take_output(out: OwnedFd, err: OwnedFd) -> io::Result<()> {
+    rustix::stdio::dup2_stdout(&out)?;
+    Ok(rustix::stdio::dup2_stderr(&err)?)
+}
+
+/// Writes what standard output has buffered, std's and C's, so that no copy of this process writes it again.
+pub(crate) fn flush_output() {
+    use std::io::Write;
+    let _ = io::stdout().flush();
+    // SAFETY: a null stream means all output streams; C's stdio locks each of them itself.
+    unsafe { libc::fflush(ptr::null_mut()) };
 }
 
 /// Moves standard input to a close-on-exec descriptor and puts `/dev/null` in its place.

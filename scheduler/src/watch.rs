@@ -126,13 +126,26 @@ pub(crate) enum Sighting {
     Hello(Hello),
     /// The process said something that is no hello.
     BadHello(String),
+    /// The template has carried out an order, or could not.
+    Forked,
+}
+
+/// What a process that is watched says, and who it is.
+#[derive(Debug)]
+pub(crate) enum Words {
+    /// Nothing: it was welcomed when it was made.
+    None,
+    /// A hello, which is answered.
+    Worker(UnixStream),
+    /// A hello, then a byte for each worker that it has forked.
+    Template(UnixStream),
 }
 
 /// What the watch thread is told.
 #[derive(Debug)]
 pub(crate) enum Order {
     /// Watch a process that was just started.
-    Add { worker: u64, pidfd: OwnedFd, stream: UnixStream },
+    Add { worker: u64, pidfd: OwnedFd, words: Words },
     /// Step 3: the Welcome is on its way.
     Admit { worker: u64 },
     /// Step 3: the process may not join.
@@ -145,6 +158,9 @@ struct Watched {
     pidfd: OwnedFd,
     stream: Option<UnixStream>,
     hello: HelloReader,
+    template: bool,
+    /// The hello has come: a template's further words are answers.
+    answering: bool,
 }
 
 /// Starts `mobula-watch`; `tell` gets each sighting with the worker's number.
@@ -192,16 +208,22 @@ impl<F: Fn(u64, Sighting)> Watch<F> {
 
     fn obey(&mut self, order: Order) {
         match order {
-            Order::Add { worker, pidfd, stream } => {
+            Order::Add { worker, pidfd, words } => {
+                let template = matches!(words, Words::Template(_));
+                let stream = match words {
+                    Words::None => None,
+                    Words::Worker(stream) | Words::Template(stream) => Some(stream),
+                };
                 let (life, words) = keys(worker);
-                let added = stream
-                    .set_nonblocking(true)
-                    .and_then(|()| self.poller.add(&stream, words))
-                    .and_then(|()| self.poller.add(&pidfd, life));
-                if let Err(error) = added {
+                let listened = stream.as_ref().map_or(Ok(()), |stream| {
+                    stream.set_nonblocking(true)?;
+                    self.poller.add(stream, words)
+                });
+                if let Err(error) = listened.and_then(|()| self.poller.add(&pidfd, life)) {
                     (self.tell)(worker, Sighting::BadHello(format!("it cannot be watched: {error}")));
                 }
-                self.workers.insert(worker, Watched { pidfd, stream: Some(stream), hello: HelloReader::default() });
+                let hello = HelloReader::default();
+                self.workers.insert(worker, Watched { pidfd, stream, hello, template, answering: false });
             }
             Order::Admit { worker } => self.answer(worker, &[ADMIT]),
             Order::Refuse { worker, text } => {
@@ -235,10 +257,14 @@ impl<F: Fn(u64, Sighting)> Watch<F> {
                 // It closed its end; whether it lives on is for the pidfd to say.
                 self.poller.remove(&*stream);
             }
+            Ok(_) if watched.answering => (self.tell)(worker, Sighting::Forked),
             Ok(count) => match watched.hello.push(&bytes[..count]) {
                 Ok(None) => {}
                 Ok(Some(hello)) => {
-                    self.poller.remove(&*stream);
+                    watched.answering = watched.template;
+                    if !watched.template {
+                        self.poller.remove(&*stream);
+                    }
                     (self.tell)(worker, Sighting::Hello(hello));
                 }
                 Err(reason) => {
@@ -254,6 +280,9 @@ impl<F: Fn(u64, Sighting)> Watch<F> {
     fn bury(&mut self, worker: u64) {
         if let Some(watched) = self.workers.remove(&worker) {
             self.poller.remove(&watched.pidfd);
+            if let Some(stream) = &watched.stream {
+                self.poller.remove(stream);
+            }
             (self.tell)(worker, Sighting::Exited);
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! The driver's side joins as the worker crate would and speaks the control protocol message by
 //! message; the worker's side ([`worker`]) obeys class and function names. Every test starts a node
-//! of its own in the same process, so that starting again after a shutdown is tested throughout.
+//! of its own in the same process, so that starting again after a shutdown is tested throughout. All
+//! run twice: with workers that are copies of a template, and with such that are started by themselves.
 #![allow(clippy::print_stdout, reason = "the test runner and the workers print")]
 #![allow(clippy::unwrap_used, reason = "a test without harness is not recognised as one")]
 #![allow(clippy::zombie_processes, reason = "that a program dies with its worker is what is tested")]
@@ -11,7 +12,7 @@ use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use ipc_channel::ipc::{IpcReceiver, IpcSender};
@@ -27,6 +28,15 @@ use mobula_store::{ClientKey, Lifetime, ObjectHold, ObjectOptions, Store};
 
 /// What a worker does before it joins: set in its environment.
 const MODE: &str = "MOBULA_TEST_MODE";
+
+/// Set in the environment of a driver whose workers are not to be copies.
+const SPAWN: &str = "MOBULA_TEST_SPAWN";
+
+/// The name of a template's thread.
+const TEMPLATE: &str = "mobula-template\n";
+
+/// Whether workers are copies of a template at the moment.
+static FORKS: AtomicBool = AtomicBool::new(true);
 
 /// The longest that a test waits for anything.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -49,6 +59,7 @@ fn main() {
         Ok("silent") => loop {
             std::thread::park();
         },
+        Ok("threads") => drop(std::thread::spawn(std::thread::park)),
         _ => {}
     }
     if let Some(mark) = bootstrap::take_mark() {
@@ -81,20 +92,35 @@ fn main() {
         ("marks_of_others_are_inert", marks_of_others_are_inert),
         ("what_workers_print_reaches_the_driver", what_workers_print_reaches_the_driver),
         ("a_stopped_worker_holds_nobody_up", a_stopped_worker_holds_nobody_up),
+        ("workers_are_children_with_nothing_of_their_template", workers_are_children_with_nothing_of_their_template),
+        ("a_program_with_threads_is_not_forked", a_program_with_threads_is_not_forked),
+        ("a_template_killed_at_any_time_costs_nothing", a_template_killed_at_any_time_costs_nothing),
+        ("a_stopped_template_holds_nobody_up", a_stopped_template_holds_nobody_up),
+        ("what_ends_before_it_is_forked_is_told", what_ends_before_it_is_forked_is_told),
     ];
+    FORKS.store(std::env::var_os(SPAWN).is_none(), Ordering::Relaxed);
     match std::env::var(MODE).as_deref() {
         Ok("driver") => return die_as_driver(),
         Ok("printer") => return let_workers_print(),
         Ok("inert") => return println!("no worker"),
         _ => {}
     }
-    for (name, test) in tests {
-        if filter.as_ref().is_none_or(|filter| name.contains(filter.as_str())) {
-            let begin = Instant::now();
-            test();
-            println!("test {name} ... ok ({:?})", begin.elapsed());
+    for forks in [true, false] {
+        FORKS.store(forks, Ordering::Relaxed);
+        let how = if forks { "forked" } else { "spawned" };
+        for (name, test) in tests {
+            if filter.as_ref().is_none_or(|filter| name.contains(filter.as_str())) {
+                let begin = Instant::now();
+                test();
+                assert!(children().is_empty(), "{name} leaves {:?}", children());
+                println!("test {name}, {how} ... ok ({:?})", begin.elapsed());
+            }
         }
     }
+}
+
+fn forks() -> bool {
+    FORKS.load(Ordering::Relaxed)
 }
 
 // ---- the worker's side
@@ -108,7 +134,9 @@ fn worker(welcome: Result<Welcome, bootstrap::BootstrapError>) -> ! {
         }
     };
     assert!(bootstrap::is_worker());
-    assert_eq!(std::env::var_os(bootstrap::MARK), None, "the mark is removed before other threads");
+    if std::env::var(MODE).as_deref() != Ok("threads") {
+        assert_eq!(std::env::var_os(bootstrap::MARK), None, "the mark is removed before other threads");
+    }
     let store = Store::attach(&welcome.store_address).expect("the store is there");
     let node = Link { process: welcome.process, node: welcome.node };
     let mode = std::env::var(MODE).unwrap_or_default();
@@ -253,6 +281,7 @@ fn options() -> NodeOptions {
     options.object_store_memory = 8 << 20;
     options.log_to_driver = std::env::var_os("MOBULA_TEST_LOGS").is_some();
     options.prestart = Some(1);
+    options.fork_workers = forks();
     options
 }
 
@@ -411,6 +440,25 @@ fn children() -> Vec<u32> {
     found
 }
 
+/// Returns the children that are no templates.
+fn workers() -> Vec<u32> {
+    children().into_iter().filter(|&pid| !is_template(pid)).collect()
+}
+
+fn is_template(pid: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == TEMPLATE)
+}
+
+/// Waits for the template and returns its pid.
+fn template() -> u32 {
+    until("the template", || children().into_iter().find(|&pid| is_template(pid)))
+}
+
+fn signal(pid: u32, signal: rustix::process::Signal) {
+    // One that is gone needs none.
+    let _ = rustix::process::kill_process(rustix::process::Pid::from_raw(pid as i32).unwrap(), signal);
+}
+
 fn an_actor_starts_and_its_watchers_hear_of_it() {
     let driver = Driver::start(options());
     let (id, life) = driver.create("Plain", Demand::new());
@@ -554,7 +602,7 @@ fn a_flood_of_tasks_ends() {
     driver.link.send(ToNode::SubmitTask(spec));
     until("the last task", || std::fs::read_to_string(&path).ok());
     until("the end of all tasks", || (driver.available("CPU") == 2.0).then_some(()));
-    assert!(children().len() <= 4, "{:?}", children());
+    assert!(workers().len() <= 4, "{:?}", workers());
 }
 
 fn a_chain_of_waiting_tasks_ends() {
@@ -568,7 +616,7 @@ fn a_chain_of_waiting_tasks_ends() {
     driver.link.send(ToNode::SubmitTask(spec));
     let text = until("the end of the chain", || std::fs::read_to_string(&path).ok());
     assert_eq!(text, "the end");
-    assert!(children().len() <= 3, "{:?}", children());
+    assert!(workers().len() <= 3, "{:?}", workers());
 }
 
 fn gpu_work_gets_a_process_with_its_devices() {
@@ -750,9 +798,10 @@ fn a_shutdown_leaves_nothing() {
 
 /// Starts workers, tells their pids and dies by SIGKILL.
 fn die_as_driver() {
+    let wrapped = std::env::var_os("MOBULA_TEST_WRAPPED").is_some();
     let mut options = options();
     options.env = vec![(MODE.into(), "worker".into())];
-    if std::env::var_os("MOBULA_TEST_WRAPPED").is_some() {
+    if wrapped {
         options.worker_wrapper = wrapper();
     }
     let driver = Driver::start(options);
@@ -762,6 +811,8 @@ fn die_as_driver() {
         println!("{}", driver.up(id).1);
         lives.push(life);
     }
+    // A wrapped worker is no child, so its wrapper is told.
+    println!("{}", if forks() && !wrapped { template() } else { children()[0] });
     println!("{}", driver.node.info().session_dir.display());
     std::io::stdout().flush().unwrap();
     let own = rustix::process::getpid();
@@ -776,11 +827,14 @@ fn a_killed_driver_leaves_nothing() {
 fn die_and_look(env: &[(&str, &str)]) {
     let mut command = Command::new("/proc/self/exe");
     command.env(MODE, "driver").envs(env.iter().copied()).arg0("driver");
+    if !forks() {
+        command.env(SPAWN, "1");
+    }
     let output = command.output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let lines: Vec<_> = text.lines().collect();
-    assert_eq!(lines.len(), 4, "{text} {}", String::from_utf8_lossy(&output.stderr));
-    for pid in &lines[..3] {
+    assert_eq!(lines.len(), 5, "{text} {}", String::from_utf8_lossy(&output.stderr));
+    for pid in &lines[..4] {
         let pid = pid.parse().unwrap();
         until("the end of a worker", || is_gone(pid).then_some(()));
     }
@@ -789,7 +843,7 @@ fn die_and_look(env: &[(&str, &str)]) {
     // process may be tidying up at the same time.
     until("the end of the session folder", || {
         drop(Driver::start(options()));
-        (!Path::new(lines[3]).exists()).then_some(())
+        (!Path::new(lines[4]).exists()).then_some(())
     });
 }
 
@@ -900,4 +954,120 @@ fn a_stopped_worker_holds_nobody_up() {
     let request = driver.kill(id);
     driver.down(id);
     driver.reply(request);
+}
+
+fn workers_are_children_with_nothing_of_their_template() {
+    use rustix::process::{Pid, getpgid};
+
+    let driver = Driver::start(options());
+    let (id, _life) = driver.create("Plain", Demand::new());
+    let (_, pid) = driver.up(id);
+    assert!(
+        children().contains(&pid),
+        "how it ends, and that its parent has ended, is for the driver to say and to hear"
+    );
+    let raw = Pid::from_raw(pid as i32).unwrap();
+    assert_eq!(getpgid(Some(raw)).unwrap(), raw, "it has a group of its own");
+    assert!(!is_template(pid));
+    if !forks() {
+        return assert!(!children().iter().any(|&pid| is_template(pid)));
+    }
+    let template = template();
+    let sockets = |pid| {
+        let fds = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+        let links = fds.flatten().filter_map(|fd| std::fs::read_link(fd.path()).ok());
+        links.map(|link| link.display().to_string()).filter(|link| link.starts_with("socket")).collect::<Vec<_>>()
+    };
+    until("the template's rest", || {
+        let (its, theirs) = (sockets(template), sockets(pid));
+        (its.len() == 2 && !its.iter().any(|socket| theirs.contains(socket))).then_some(())
+    });
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    assert!(!maps.contains("mobula-pids"), "{maps}");
+}
+
+fn a_program_with_threads_is_not_forked() {
+    let mut options = options();
+    options.env = vec![(MODE.into(), "threads".into())];
+    let driver = Driver::start(options);
+    let (id, _life) = driver.create("Exit", Demand::new());
+    driver.up(id);
+    assert_eq!(driver.down(id).cause, DeathCause::Exited);
+    until("the template's end", || (!children().into_iter().any(is_template)).then_some(()));
+}
+
+fn a_template_killed_at_any_time_costs_nothing() {
+    if !forks() {
+        return;
+    }
+    let driver = Driver::start(options());
+    let mut kills = 0;
+    for round in 0..40_u32 {
+        // A new one may be on its way.
+        let template = children().into_iter().find(|&pid| is_template(pid));
+        kills += u32::from(template.is_some());
+        let many: Vec<_> = (0..10).map(|_| driver.create("Plain", Demand::new())).collect();
+        let delay = Duration::from_micros(u64::from(round) * 60);
+        let start = Instant::now();
+        while start.elapsed() < delay {
+            std::hint::spin_loop();
+        }
+        template.into_iter().for_each(|pid| signal(pid, rustix::process::Signal::KILL));
+        let mut waiting: Vec<_> = many.iter().map(|(id, _)| *id).collect();
+        let mut pids = Vec::new();
+        while !waiting.is_empty() {
+            driver.expect("ActorUp", |message| match message {
+                ToProcess::ActorUp { actor, pid, .. } => {
+                    waiting.retain(|id| id != actor);
+                    pids.push(*pid);
+                    Some(())
+                }
+                _ => None,
+            });
+        }
+        pids.sort_unstable();
+        pids.dedup();
+        assert_eq!(pids.len(), 10, "each has a process of its own");
+        for (id, life) in many {
+            drop(life);
+            assert_eq!(driver.down(id).cause, DeathCause::OutOfScope);
+        }
+        assert!(pids.iter().all(|pid| is_gone(*pid)));
+        // What nobody waits for would be left as a zombie, and what nobody knows would live on.
+        until("a pool of its usual size", || (workers().len() <= 34).then_some(()));
+    }
+    assert!(kills > 5, "templates are started again: {kills}");
+    until("the end of the last ones", || (workers().len() <= 1).then_some(()));
+}
+
+fn a_stopped_template_holds_nobody_up() {
+    if !forks() {
+        return;
+    }
+    let driver = Driver::start(options());
+    let first = template();
+    signal(first, rustix::process::Signal::STOP);
+    let lives: Vec<_> = (0..4).map(|_| driver.create("Plain", Demand::new())).collect();
+    for _ in &lives {
+        driver.expect("ActorUp", |message| matches!(message, ToProcess::ActorUp { .. }).then_some(()));
+    }
+    until("the end of the stopped one", || is_gone(first).then_some(()));
+    assert_ne!(template(), first);
+}
+
+fn what_ends_before_it_is_forked_is_told() {
+    if !forks() {
+        return;
+    }
+    let mut options = options();
+    options.num_gpus = 1.0;
+    let driver = Driver::start(options);
+    let (first, _life) = driver.create("Plain", Demand::new());
+    driver.up(first);
+    signal(template(), rustix::process::Signal::STOP);
+    let (id, life) = driver.create("Plain", Demand::new().gpus(1.0).unwrap());
+    until("its place", || (driver.available("GPU") == 0.0).then_some(()));
+    drop(life);
+    assert_eq!(driver.down(id).cause, DeathCause::OutOfScope);
+    until("its resources", || (driver.available("GPU") == 1.0).then_some(()));
 }

@@ -6,10 +6,10 @@
 //! |---|---|
 //! | `init` | `mobula::init`; it does not wait for the pool's workers |
 //! | `actor_creation_warm` | creation to first result, a pool worker waiting: `init` starts two ahead |
-//! | `actor_creation_1` | creation to first result when none is left: a process is started |
+//! | `actor_creation_1` | creation to first result when none is left: a process is forked |
 //! | `actor_creation_10` | ten at once when none is left: from the first creation to the last first result |
 //! | `shutdown` | `Runtime::shutdown` with two actors alive; all workers are gone and waited for |
-//! | `idle_pss` | not a time: memory of the driver, its two idle workers and whatever else it started, shared parts once |
+//! | `idle_pss` | not a time: memory of the driver, its two idle workers and the template, shared parts once |
 //! | `idle_cpu` | not a time: of a second that begins 100 ms after the last call, the share for which a processor ran any of them, two actors alive |
 
 #![allow(unreachable_pub, reason = "remote methods are `pub`")]
@@ -31,6 +31,8 @@ pub(crate) const NAME: &str = "startup";
 
 /// How many workers `init` starts ahead with as many CPUs.
 const WORKERS: usize = 2;
+/// With the template that they are copies of.
+const PROCESSES: usize = WORKERS + 1;
 /// How many actors are created one by one when no worker is left.
 const COLD_ACTORS: usize = 4;
 /// How many are created at once.
@@ -120,7 +122,7 @@ impl Probe {
         let runtime = mobula::init(config())?;
         self.samples.push((INIT, self.clock.since(start)));
         let mut actors = Vec::new();
-        if process::wait_until_quiet(WORKERS, PATIENCE) {
+        if process::wait_until_quiet(PROCESSES, PATIENCE) {
             let memory = everybody().into_iter().map(process::pss).sum::<Result<u64>>()?;
             self.samples.push((PSS, memory as f64));
             let before = process::descendants().len();
@@ -140,7 +142,7 @@ impl Probe {
     fn life_with_cold_actors(&mut self) -> Result<()> {
         let _runtime = mobula::init(config())?;
         let mut actors = Vec::new();
-        if process::wait_until_quiet(WORKERS, PATIENCE) {
+        if process::wait_until_quiet(PROCESSES, PATIENCE) {
             self.create(COLD, WORKERS, &mut actors)?;
             let before = process::descendants().len();
             let times = self.create(COLD, COLD_ACTORS, &mut actors)?;
@@ -153,7 +155,7 @@ impl Probe {
     fn life_with_many_actors(&mut self) -> Result<()> {
         let _runtime = mobula::init(config())?;
         let mut actors = Vec::new();
-        if process::wait_until_quiet(WORKERS, PATIENCE) {
+        if process::wait_until_quiet(PROCESSES, PATIENCE) {
             self.create(MANY, WORKERS, &mut actors)?;
             let before = process::descendants().len();
             let start = self.clock.now();

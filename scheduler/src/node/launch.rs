@@ -1,4 +1,4 @@
-//! Starts worker processes.
+//! Starts processes: workers, and the template that workers are copied from (`node/template.rs`).
 //!
 //! The child is made by `posix_spawn` (no pre-exec hook, nothing that std could not hand to it), so
 //! that the host's memory is neither copied nor mapped again, however much of it there is. No
@@ -11,18 +11,17 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::Command;
 
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, kill_process, kill_process_group};
+use rustix::process::{pidfd_open, waitpid};
 
 use crate::bootstrap::{MARK, MarkText};
 use crate::sys;
+use crate::template::GPUS;
 
 /// This process's own executable, also after its file was replaced.
 const SELF: &str = "/proc/self/exe";
-
-/// The variable that says which GPUs a process may see.
-const GPUS: &str = "CUDA_VISIBLE_DEVICES";
 
 /// What all workers of a node are started with.
 #[derive(Debug)]
@@ -32,12 +31,14 @@ pub(super) struct Recipe {
     pub(super) env: Vec<(String, String)>,
     pub(super) session_dir: PathBuf,
     pub(super) has_gpus: bool,
+    /// Whether workers may be copies of a template.
+    pub(super) forks: bool,
 }
 
 /// A process that was just started, with the node's ends of all ways to it.
 #[derive(Debug)]
 pub(super) struct Launched {
-    pub(super) child: Child,
+    pub(super) pid: Pid,
     pub(super) pidfd: OwnedFd,
     pub(super) stream: UnixStream,
     pub(super) out: PipeReader,
@@ -49,27 +50,56 @@ impl Recipe {
     ///
     /// Must be called on the thread that outlives all workers: the kernel kills them when it ends.
     pub(super) fn launch(&self, env: &[(String, String)], gpu_ids: &[u32]) -> io::Result<Launched> {
-        let (stream, child_stream) = UnixStream::pair()?;
+        self.start(false, UnixStream::pair()?, env, gpu_ids)
+    }
+
+    /// Starts a template; like [`Recipe::launch`], but with a socket pair in which the page of pids waits.
+    pub(super) fn launch_template(&self, streams: (UnixStream, UnixStream)) -> io::Result<Launched> {
+        self.start(true, streams, &[], &[])
+    }
+
+    /// Returns true if workers without variables of their own may be copies of a template.
+    ///
+    /// The copies are of this program, and run it from where it found out what it is.
+    pub(super) fn forks(&self) -> bool {
+        self.forks && self.exe.is_none() && self.wrapper.is_empty()
+    }
+
+    /// Returns what a process with these GPUs sees of them; `None` without any on this node.
+    pub(super) fn gpus(&self, gpu_ids: &[u32]) -> Option<String> {
+        let ids = || gpu_ids.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
+        self.has_gpus.then(ids)
+    }
+
+    fn start(
+        &self,
+        template: bool,
+        (stream, child_stream): (UnixStream, UnixStream),
+        env: &[(String, String)],
+        gpu_ids: &[u32],
+    ) -> io::Result<Launched> {
         let (out, child_out) = io::pipe()?;
         let (err, child_err) = io::pipe()?;
         let inode =
             sys::socket_inode(&child_stream).ok_or_else(|| io::Error::other("the bootstrap socket has no inode"))?;
         // A wrapper may stand between this process and the worker, as a debugger does.
         let parent = if self.wrapper.is_empty() { std::process::id() } else { 0 };
-        let mark = MarkText { parent, inode, session_dir: self.session_dir.clone() };
+        let mark = MarkText { template, parent, inode, session_dir: self.session_dir.clone() };
 
         let mut command = self.command();
         command.envs(self.env.iter().map(|(key, value)| (key, value)));
         command.envs(env.iter().map(|(key, value)| (key, value)));
-        if self.has_gpus {
-            let ids: Vec<_> = gpu_ids.iter().map(u32::to_string).collect();
-            command.env(GPUS, ids.join(","));
+        if let Some(gpus) = self.gpus(gpu_ids) {
+            command.env(GPUS, gpus);
         }
         command.env(MARK, mark.encode());
         command.stdin(OwnedFd::from(child_stream)).stdout(child_out).stderr(child_err).process_group(0);
         let mut child = sys::with_signals(|| command.spawn())?;
-        match open_pidfd(&child) {
-            Ok(pidfd) => Ok(Launched { child, pidfd, stream, out, err }),
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        let watched =
+            pid.ok_or_else(|| io::Error::other("the child has no pid")).and_then(|pid| Ok((pid, watch(pid)?)));
+        match watched {
+            Ok((pid, pidfd)) => Ok(Launched { pid, pidfd, stream, out, err }),
             Err(error) => {
                 // Without a pidfd its end would go unnoticed.
                 let _ = child.kill();
@@ -111,38 +141,39 @@ impl Recipe {
     }
 }
 
-fn open_pidfd(child: &Child) -> io::Result<OwnedFd> {
-    let pid = process_id(child).ok_or_else(|| io::Error::other("the child has no pid"))?;
-    // The child has not been waited for, so its pid cannot name another process.
-    Ok(pidfd_open(pid, PidfdFlags::empty())?)
-}
-
-fn process_id(child: &Child) -> Option<Pid> {
-    Pid::from_raw(i32::try_from(child.id()).ok()?)
+/// Opens a descriptor that becomes readable when a child ends.
+///
+/// The child has not been waited for, so its pid cannot name another process.
+pub(super) fn watch(child: Pid) -> io::Result<OwnedFd> {
+    Ok(pidfd_open(child, PidfdFlags::empty())?)
 }
 
 /// Kills a worker with every process of its group. Must come before it is waited for: until then
 /// its pid, which names the group, is not given to anybody else.
-pub(super) fn kill_group(child: &Child) {
-    if let Some(pid) = process_id(child) {
-        // A group that is gone needs no killing.
-        let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
+pub(super) fn kill_group(child: Pid) {
+    // A group that is gone needs no killing; one that was forked just now may not have its own yet.
+    if kill_process_group(child, Signal::KILL).is_err() {
+        let _ = kill_process(child, Signal::KILL);
     }
 }
 
+/// Takes the status of a child that has ended, so that no zombie stays; `None` if it has not.
+pub(super) fn reap(child: Pid) -> io::Result<Option<WaitStatus>> {
+    Ok(waitpid(Some(child), WaitOptions::NOHANG)?.map(|(_, status)| status))
+}
+
 /// Describes how a process ended: `exit status 3`, `signal 11 (SIGSEGV)`.
-pub(super) fn describe(status: io::Result<Option<std::process::ExitStatus>>) -> String {
-    use std::os::unix::process::ExitStatusExt;
+pub(super) fn describe(status: io::Result<Option<WaitStatus>>) -> String {
     let Ok(Some(status)) = status else {
         // Somebody else in the host has waited for it, or told the system not to keep it.
         return "an exit status that somebody else has taken".to_owned();
     };
-    match (status.code(), status.signal()) {
+    match (status.exit_status(), status.terminating_signal()) {
         (Some(code), _) => format!("exit status {code}"),
         (None, Some(signal)) => match sys::signal_name(signal) {
             Some(name) => format!("signal {signal} ({name})"),
             None => format!("signal {signal}"),
         },
-        (None, None) => status.to_string(),
+        (None, None) => format!("the status {:#x}", status.as_raw()),
     }
 }

@@ -29,6 +29,7 @@ const LAUNCHES_AT_ONCE: usize = 8;
 impl State {
     /// Places everything that can be placed now.
     pub(super) fn place(&mut self) {
+        self.tend_template();
         self.again = true;
         // A start that fails at once frees resources, which others may have waited for.
         while std::mem::take(&mut self.again) {
@@ -161,8 +162,12 @@ impl State {
     }
 
     fn launch_workers(&mut self, wanted_by_tasks: usize) {
+        if self.awaits_template() {
+            return;
+        }
         let mut starting = self.workers.values().filter(|worker| worker.is_starting()).count();
         let at_once = LAUNCHES_AT_ONCE.max(self.parts.pool.total_cpus().ceil() as usize * 2);
+        let at_once = at_once.max(self.orders_at_once());
         while starting < at_once
             && let Some(purpose) = self.launches.pop_front()
         {

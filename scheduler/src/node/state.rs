@@ -11,6 +11,7 @@ use super::actors::{Actor, Early};
 use super::launch::Recipe;
 use super::outlet::{Outlet, Position};
 use super::tasks::{Task, TaskQueue};
+use super::template::Template;
 use super::workers::{Purpose, Worker};
 use super::{NodeError, NodeInfo};
 use crate::config::Waiting;
@@ -86,6 +87,7 @@ pub(super) struct State {
     pub(super) processes: HashMap<ProcessId, Process>,
     pub(super) workers: HashMap<u64, Worker>,
     pub(super) next_worker: u64,
+    pub(super) template: Template,
     /// Pool workers with nothing to do, the one that was busy last at the end.
     pub(super) idle: Vec<u64>,
     /// Work that has its resources and wants a fresh process.
@@ -124,6 +126,7 @@ impl State {
             processes: HashMap::new(),
             workers: HashMap::new(),
             next_worker: 0,
+            template: Template::default(),
             idle: Vec::new(),
             launches: VecDeque::new(),
             ahead,
@@ -180,7 +183,9 @@ impl State {
             Event::Sighting { worker, sighting } => match sighting {
                 Sighting::Exited => self.exited(worker),
                 Sighting::Hello(hello) => self.hello(worker, hello),
+                Sighting::BadHello(_) if self.template.is(worker) => self.template.kill(),
                 Sighting::BadHello(reason) => self.refuse(worker, &reason),
+                Sighting::Forked => self.look_at_forks(),
             },
             Event::Tail { worker, tail } => self.all_read(worker, tail),
             Event::Reclaimed => self.check_lives(),

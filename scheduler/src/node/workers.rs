@@ -10,14 +10,17 @@
 //!
 //! A *pool* worker has the environment of the node and takes any actor or task without special
 //! needs. A *dedicated* one was started for one piece of work, with its variables and GPUs, and ends
-//! with it. Pool workers are never ended before the node: what their past tasks have left behind (refs,
+//! with it. Where it can be, a worker is a copy of the template (`node/template.rs`): it has its Welcome from
+//! the start and says no hello; with variables of its own it is started by itself, so that they are there
+//! before anything of it runs. Pool workers are never ended before the node: what their past tasks have left behind (refs,
 //! calls under way) stays alive, and their number is bounded by `max_processes`.
 
-use std::process::Child;
+use std::io::PipeReader;
 use std::time::{Duration, Instant};
 
 use ipc_channel::ipc::IpcSender;
 use mobula_store::ClientKey;
+use rustix::process::Pid;
 
 use super::launch::{self, Launched};
 use super::state::State;
@@ -30,7 +33,7 @@ use crate::logs::{self, Label};
 use crate::protocol::{Envelope, RegistryKey, ToProcess, Welcome};
 use crate::resources::Grant;
 use crate::trace::tell;
-use crate::watch::{Order, Sighting};
+use crate::watch::{Order, Sighting, Words};
 
 /// After so many failed starts in a row everything that waits for a worker fails.
 const MOST_FAILED_STARTS: u32 = 3;
@@ -63,11 +66,17 @@ pub(super) enum Duty {
     Tasks(Vec<TaskId>),
 }
 
+/// The variables and GPUs that a process is started with.
+type Needs = (Vec<(String, String)>, Vec<u32>);
+
 pub(super) struct Worker {
     pub(super) process: ProcessId,
-    child: Child,
+    /// The child; `None` until the template has answered.
+    child: Option<Pid>,
     /// Its pid as it says itself; that of the child until then.
     pub(super) pid: u32,
+    /// What it prints comes here, as long as nobody reads it.
+    output: Option<(PipeReader, PipeReader)>,
     pub(super) label: Label,
     pub(super) duty: Duty,
     /// `None` for a pool worker.
@@ -89,6 +98,14 @@ pub(super) struct Worker {
     tail: Option<String>,
 }
 
+/// How a worker comes to be.
+pub(super) enum Origin {
+    /// The child was started.
+    Spawned(Launched),
+    /// The template was asked for it.
+    Ordered((PipeReader, PipeReader)),
+}
+
 impl Worker {
     pub(super) fn is_starting(&self) -> bool {
         matches!(self.duty, Duty::Starting)
@@ -107,20 +124,31 @@ impl Worker {
 impl State {
     /// Starts a process: for `purpose`, or for the pool.
     pub(super) fn launch(&mut self, purpose: Option<Purpose>) {
-        let (env, gpu_ids) = match purpose {
-            None => (Vec::new(), Vec::new()),
-            Some(Purpose::Actor(id)) => match self.actors.get(&id) {
-                Some(actor) => actor.needs(),
-                None => return,
-            },
-            Some(Purpose::Task(id)) => match self.tasks.get(&id) {
-                Some(task) => task.needs(),
-                None => return,
-            },
+        let Some((env, gpu_ids)) = self.needs(purpose) else {
+            return;
         };
+        if !env.is_empty() || !self.order(purpose, &gpu_ids) {
+            self.spawn(purpose, &env, &gpu_ids);
+        }
+    }
+
+    /// Returns what a process for `purpose` is to be started with; `None` if its work is gone.
+    fn needs(&self, purpose: Option<Purpose>) -> Option<Needs> {
+        match purpose {
+            None => Some((Vec::new(), Vec::new())),
+            Some(Purpose::Actor(id)) => Some(self.actors.get(&id)?.needs()),
+            Some(Purpose::Task(id)) => Some(self.tasks.get(&id)?.needs()),
+        }
+    }
+
+    pub(super) fn next_number(&mut self) -> u64 {
         let number = self.next_worker;
         self.next_worker += 1;
-        let launched = match self.parts.recipe.launch(&env, &gpu_ids) {
+        number
+    }
+
+    fn spawn(&mut self, purpose: Option<Purpose>, env: &[(String, String)], gpu_ids: &[u32]) {
+        let launched = match self.parts.recipe.launch(env, gpu_ids) {
             Ok(launched) => launched,
             Err(error) => {
                 let program = self.parts.recipe.exe.as_deref();
@@ -129,32 +157,39 @@ impl State {
                 return self.start_failed(purpose, message);
             }
         };
-        let Launched { child, pidfd, stream, out, err } = launched;
-        let pid = child.id();
-        tell!(Debug, debug, pid, "a worker process starts");
-        let label = Label::new();
-        self.parts.logs.post(logs::Order::Add { worker: number, pid, label: label.clone(), out, err });
-        self.parts.watch.post(Order::Add { worker: number, pidfd, stream });
-        self.workers.insert(
-            number,
-            Worker {
-                process: ProcessId::random(),
-                child,
-                pid,
-                label,
-                duty: Duty::Starting,
-                purpose,
-                held: None,
-                used: false,
-                ending: None,
-                deadline: Some(Instant::now() + self.parts.start_timeout),
-                hello: None,
-                trouble: None,
-                status: None,
-                all_heard: false,
-                tail: None,
-            },
-        );
+        let number = self.next_number();
+        self.add_worker(number, ProcessId::random(), purpose, Origin::Spawned(launched));
+    }
+
+    /// Notes a worker that is being started.
+    pub(super) fn add_worker(&mut self, number: u64, process: ProcessId, purpose: Option<Purpose>, origin: Origin) {
+        let mut worker = Worker {
+            process,
+            child: None,
+            pid: 0,
+            output: None,
+            label: Label::new(),
+            duty: Duty::Starting,
+            purpose,
+            held: None,
+            used: false,
+            ending: None,
+            deadline: Some(Instant::now() + self.parts.start_timeout),
+            hello: None,
+            trouble: None,
+            status: None,
+            all_heard: false,
+            tail: None,
+        };
+        match origin {
+            Origin::Spawned(Launched { pid, pidfd, stream, out, err }) => {
+                worker.output = Some((out, err));
+                self.begin(number, &mut worker, pid);
+                self.parts.watch.post(Order::Add { worker: number, pidfd, words: Words::Worker(stream) });
+            }
+            Origin::Ordered(output) => worker.output = Some(output),
+        }
+        self.workers.insert(number, worker);
         match purpose {
             Some(Purpose::Actor(id)) => {
                 if let Some(actor) = self.actors.get_mut(&id) {
@@ -170,8 +205,68 @@ impl State {
         }
     }
 
+    /// Has what a worker prints read, whose child is known.
+    fn begin(&mut self, number: u64, worker: &mut Worker, child: Pid) {
+        let pid = child.as_raw_pid().unsigned_abs();
+        tell!(Debug, debug, pid, "a worker process starts");
+        (worker.child, worker.pid) = (Some(child), pid);
+        if let Some((out, err)) = worker.output.take() {
+            let label = worker.label.clone();
+            self.parts.logs.post(logs::Order::Add { worker: number, pid, label, out, err });
+        }
+    }
+
+    /// The template has forked a worker.
+    pub(super) fn adopt(&mut self, number: u64, child: Pid) {
+        let Some(mut worker) = self.workers.remove(&number) else {
+            return launch::kill_group(child);
+        };
+        self.begin(number, &mut worker, child);
+        let doomed = worker.is_doomed();
+        self.workers.insert(number, worker);
+        match launch::watch(child) {
+            Ok(pidfd) => {
+                self.parts.watch.post(Order::Add { worker: number, pidfd, words: Words::None });
+                if doomed {
+                    self.kill_worker(number);
+                }
+            }
+            Err(error) => {
+                // Without a pidfd its end would go unnoticed.
+                if let Some(worker) = self.workers.get_mut(&number) {
+                    worker.trouble.get_or_insert_with(|| format!("it cannot be watched: {error}"));
+                }
+                self.kill_worker(number);
+                self.exited(number);
+            }
+        }
+    }
+
+    /// Starts by itself what the template was asked for and has not made, and never will.
+    pub(super) fn spawn_instead(&mut self, number: u64) {
+        let Some(worker) = self.workers.remove(&number) else {
+            return;
+        };
+        self.processes.remove(&worker.process);
+        self.again = true;
+        match (worker.purpose, worker.ending) {
+            // Its work is gone, so nobody waits for it.
+            (Some(Purpose::Actor(id)), Some(cause)) => self.actor_gone(id, 0, "", Some(cause)),
+            (Some(Purpose::Task(id)), Some(_)) => self.forget_task(id),
+            (None, Some(_)) => {}
+            (purpose, None) => {
+                if let Some((env, gpu_ids)) = self.needs(purpose) {
+                    self.spawn(purpose, &env, &gpu_ids);
+                }
+            }
+        }
+    }
+
     /// Step 1 of the bootstrap has come. The Welcome waits until a driver's registry is known.
     pub(super) fn hello(&mut self, number: u64, hello: Hello) {
+        if self.template.is(number) {
+            return self.template_hello(hello);
+        }
         let Some(worker) = self.workers.get_mut(&number) else {
             return;
         };
@@ -233,6 +328,10 @@ impl State {
         let Some(number) = entry.worker else {
             return;
         };
+        if self.workers.get(&number).is_some_and(|worker| worker.child.is_none()) {
+            // It is faster than its template's answer.
+            self.look_at_forks();
+        }
         if let Err(reason) = self.compare_registries(hash, registry) {
             return self.refuse(number, &reason);
         }
@@ -324,8 +423,10 @@ impl State {
     pub(super) fn kill_worker(&mut self, number: u64) {
         if let Some(worker) = self.workers.get_mut(&number)
             && worker.status.is_none()
+            // Otherwise it is killed when the template has answered.
+            && let Some(child) = worker.child
         {
-            launch::kill_group(&worker.child);
+            launch::kill_group(child);
         }
     }
 
@@ -349,10 +450,12 @@ impl State {
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.workers.values().filter_map(|worker| worker.deadline).min()
+        let workers = self.workers.values().filter_map(|worker| worker.deadline);
+        workers.chain(self.template.next_deadline()).min()
     }
 
     pub(super) fn check_deadlines(&mut self, now: Instant) {
+        self.template.check_deadline(now);
         let late = |worker: &Worker| worker.deadline.is_some_and(|deadline| deadline <= now);
         let numbers: Vec<_> =
             self.workers.iter().filter(|(_, worker)| late(worker)).map(|(&number, _)| number).collect();
@@ -370,11 +473,17 @@ impl State {
 
     /// The process has ended: kill what it has started, wait for it, and let its last messages pass.
     pub(super) fn exited(&mut self, number: u64) {
+        if self.template.is(number) {
+            return self.template_gone();
+        }
         let Some(worker) = self.workers.get_mut(&number) else {
             return;
         };
-        launch::kill_group(&worker.child);
-        worker.status = Some(launch::describe(worker.child.try_wait()));
+        let Some(child) = worker.child else {
+            return;
+        };
+        launch::kill_group(child);
+        worker.status = Some(launch::describe(launch::reap(child)));
         worker.deadline = None;
         self.idle.retain(|&idle| idle != number);
         self.parts.logs.post(logs::Order::Finish { worker: number });
@@ -493,16 +602,21 @@ impl State {
         }
         let deadline = Instant::now() + LAST_WAIT;
         self.workers.retain(|_, worker| worker.status.is_none());
-        for worker in self.workers.values() {
-            launch::kill_group(&worker.child);
+        self.template.kill();
+        for worker in self.workers.values_mut() {
+            worker.ending.get_or_insert(DeathCause::NodeDied);
+            worker.child.into_iter().for_each(launch::kill_group);
         }
-        while !self.workers.is_empty() {
+        while !self.workers.is_empty() || self.template.is_running() {
             match self.parts.inbox.recv_deadline(deadline) {
                 Ok(super::state::Event::Sighting { worker, sighting: Sighting::Exited }) => {
-                    if let Some(mut worker) = self.workers.remove(&worker) {
-                        launch::kill_group(&worker.child);
+                    if self.template.is(worker) {
+                        // What it has forked is known now, and killed; nothing else will come.
+                        self.template_gone();
+                    } else if let Some(child) = self.workers.remove(&worker).and_then(|worker| worker.child) {
+                        launch::kill_group(child);
                         // Waited for here, so that no zombie stays; how it ended interests nobody now.
-                        let _ = worker.child.wait();
+                        let _ = launch::reap(child);
                     }
                 }
                 Ok(_) => {}

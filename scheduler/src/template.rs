@@ -1,0 +1,195 @@
+//! The template: a process that is ready to be a worker, and is copied for each one.
+//!
+//! Starting a program costs about a millisecond; copying one that has started, a tenth of that. So a
+//! node starts its own executable once more as a *template*. It gets as far as a worker does without
+//! knowing what it is for, and then, with its one thread, waits for orders:
+//!
+//! ```text
+//!   node                                              template
+//!     | -- page of pids ------------------------------> |   waits in the socket from before the start
+//!     | <- hello [PROTOCOL][pid][length][name] -------- |   as any worker's; no name: it cannot be copied
+//!     |                                                 |
+//!     | -- Order { word, gpus, welcome } -------------> |   ipc-channel, through the one-shot server of that name
+//!     | -- [1], with the worker's stdout and stderr --> |
+//!     |                        word of the page: pid <- |-- fork --> worker: own group, dies with the node,
+//!     | <- [1] ---------------------------------------- |            its output, its GPUs; the welcome is here
+//!     | <- Ready -------------------------------------------------- |
+//! ```
+//!
+//! A worker is not the template's child but the node's (`sys/fork.rs`): its exit status, its
+//! parent-death signal and the pid that it sees as its parent's are those of a process that the node
+//! has started itself. The template's own death costs no worker anything.
+//!
+//! - SC-21: a template's worker exists if and only if its order's word holds its pid, which is there
+//!   before the worker runs. A node that finds a template dead therefore knows all its workers, and
+//!   has the orders without a pid carried out in another way.
+//! - SC-22: a template has one thread whenever it forks. One that finds more when it is to begin says so
+//!   in its hello; later ones make the fork fail.
+//! - SC-23: a worker has none of its template's ways to the node, and a template closes its copies of a
+//!   worker's before it takes the next order.
+//!
+//! What differs from a process that was started by itself: memory layout and stack canary are those of
+//! the template, and so is whatever static constructors, and code before the worker check, have made.
+//! Ids and nonces are drawn anew (the store's pool of random bytes belongs to a pid).
+
+use std::io::{self, IoSliceMut, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+
+use ipc_channel::ipc::{IpcOneShotServer, IpcReceiver};
+use rustix::io::retry_on_intr;
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+    recvmsg, sendmsg,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::bootstrap::{BootstrapError, check_parent, hello};
+use crate::protocol::{Envelope, PROTOCOL, Welcome};
+use crate::sys;
+use crate::sys::fork::{Forker, Side};
+use crate::sys::pids::PidPage;
+
+/// The variable that says which GPUs a process may see.
+pub(crate) const GPUS: &str = "CUDA_VISIBLE_DEVICES";
+
+/// What a list of processes calls a template.
+const NAME: &std::ffi::CStr = c"mobula-template";
+
+/// Set in a word in place of a pid: the fork failed, and the rest is the system's number for the reason.
+pub(crate) const FAILED: u32 = 1 << 31;
+
+/// How many descriptors come with one message at most.
+const MOST_FDS: usize = 2;
+
+/// What the node says to a template to get a worker.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Order {
+    /// The word of the page that the pid goes to.
+    pub(crate) word: u32,
+    /// The value of [`GPUS`], if it is to be another one than the template's.
+    pub(crate) gpus: Option<String>,
+    /// What a worker gets when it joins.
+    pub(crate) welcome: Welcome,
+}
+
+/// Sends one byte with descriptors; never waits.
+pub(crate) fn send_fds(stream: &UnixStream, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FDS))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !control.push(SendAncillaryMessage::ScmRights(fds)) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    retry_on_intr(|| sendmsg(stream, &[io::IoSlice::new(&[1])], &mut control, flags))?;
+    Ok(())
+}
+
+/// Receives one byte with its descriptors; `None` at the end.
+fn recv_fds(stream: &UnixStream) -> io::Result<Option<Vec<OwnedFd>>> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FDS))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0];
+    let flags = RecvFlags::CMSG_CLOEXEC;
+    let got = retry_on_intr(|| recvmsg(stream, &mut [IoSliceMut::new(&mut byte)], &mut control, flags))?;
+    if got.bytes == 0 {
+        return Ok(None);
+    }
+    let fds = control.drain().filter_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(fds) => Some(fds),
+        _ => None,
+    });
+    Ok(Some(fds.flatten().collect()))
+}
+
+/// The template's side of its link.
+pub(crate) struct Template {
+    parent: u32,
+    stream: UnixStream,
+    server: IpcOneShotServer<Envelope<Order>>,
+    name: String,
+}
+
+impl Template {
+    pub(crate) fn new(
+        parent: u32,
+        stream: UnixStream,
+        server: IpcOneShotServer<Envelope<Order>>,
+        name: String,
+    ) -> Self {
+        Template { parent, stream, server, name }
+    }
+
+    /// Serves until the node is gone, which ends the process; returns in each worker, with its Welcome.
+    pub(crate) fn serve(self) -> Result<Welcome, BootstrapError> {
+        let Template { parent, mut stream, server, name } = self;
+        let failed = |step| BootstrapError::io(step);
+        let page = recv_fds(&stream).map_err(failed("get its page of pids"))?.and_then(|mut fds| fds.pop());
+        let page = PidPage::map(page.ok_or(BootstrapError::NodeEnded)?).map_err(failed("map its page of pids"))?;
+        let forker = match Forker::new() {
+            Ok(forker) => forker,
+            Err(reason) => {
+                // The node starts its workers one by one then.
+                let _ = stream.write_all(&hello(std::process::id(), ""));
+                let _ = writeln!(io::stderr(), "mobula: this program's workers are not forked: {reason}");
+                sys::exit_now(0);
+            }
+        };
+        sys::flush_output();
+        let own_name = rustix::thread::name();
+        let _ = rustix::thread::set_name(NAME);
+        stream.write_all(&hello(std::process::id(), &name)).map_err(failed("talk to its node"))?;
+        let mut orders: Option<IpcReceiver<Envelope<Order>>> = None;
+        let mut server = Some(server);
+        while let Some(output) = recv_fds(&stream).map_err(failed("read its orders"))? {
+            let order = match (&orders, server.take()) {
+                (Some(orders), _) => orders.recv().map_err(|error| BootstrapError::Welcome(error.to_string()))?,
+                // The first order is there, since its output is.
+                (None, Some(server)) => {
+                    let (receiver, order) =
+                        server.accept().map_err(|error| BootstrapError::Welcome(error.to_string()))?;
+                    orders = Some(receiver);
+                    order
+                }
+                (None, None) => return Err(BootstrapError::NodeEnded),
+            };
+            if order.version != PROTOCOL {
+                return Err(BootstrapError::Version { node: order.version });
+            }
+            let Order { word, gpus, welcome } = order.body;
+            let word = page.word(word as usize);
+            match forker.fork(word) {
+                Ok(Side::Child) => {
+                    drop((stream, orders, server));
+                    let _ = own_name.map(|name| rustix::thread::set_name(&name));
+                    become_worker(parent, output, gpus).map_err(failed("become a worker"))?;
+                    return Ok(welcome);
+                }
+                Ok(Side::Parent) => {}
+                Err(error) => {
+                    let reason = error.raw_os_error().unwrap_or(0).unsigned_abs();
+                    // Read by the node when it gets the byte below.
+                    word.store(FAILED | reason, std::sync::atomic::Ordering::Release);
+                }
+            }
+            drop((welcome, output));
+            stream.write_all(&[1]).map_err(failed("talk to its node"))?;
+        }
+        sys::exit_now(0)
+    }
+}
+
+/// The first steps of a forked worker.
+fn become_worker(parent: u32, output: Vec<OwnedFd>, gpus: Option<String>) -> io::Result<()> {
+    rustix::process::setpgid(None, None)?;
+    sys::die_with_parent()?;
+    // The node may have died before the request was in place.
+    check_parent(parent);
+    let [out, err] = <[OwnedFd; 2]>::try_from(output).map_err(|_| io::Error::other("it got no output"))?;
+    sys::take_output(out, err)?;
+    if let Some(gpus) = gpus {
+        sys::change_env(GPUS, Some(gpus.as_ref()));
+    }
+    Ok(())
+}
