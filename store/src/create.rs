@@ -110,6 +110,7 @@ fn survivor(options: &StoreOptions, address: &Address, deadline: Instant) -> Res
         return Err(ErrorKind::AddressInUse(address.text.clone()).into());
     }
     let name = match &options.segment {
+        Segment::Anonymous if options.address_is_new => return Ok(None),
         Segment::Anonymous => None,
         Segment::Named(name) => Some(&**name),
     };

@@ -3,16 +3,19 @@
 //! ```text
 //!   hello (32 bytes)                              answer to a join (32 bytes, with two descriptors)
 //!     0  "mobula2"                                  0  status: 0 welcome, 1 table full, 2 no memory
-//!     7  kind: 0 join, 1 rejoin, 2 read            2  client's index (u16)
+//!     7  kind: 0 join, 1 rejoin, 2 read,           2  client's index (u16)
+//!        3 look, 4 join without descriptors
 //!     8  uuid of the store, two words               4  its generation (u32)
 //!    24  client's index (u16)                       8  length of ctl, or the limit of a full table
 //!    28  its generation (u32)                      16  capacity of the arena
-//!   (8.. is zero but in a rejoin)                 24  default patience of a creation, ns
+//!   (zero where it means nothing)                 24  default patience of a creation, ns
 //! ```
 //!
 //! A *join* asks for a client record, and so does a *read*, by a client that will only read: its descriptors
 //! of ctl and arena can only be read from, and a third one, of ctl, is for the mapping of its own area
-//! (readers.rs). A *rejoin* comes from a client of a store whose server died and that somebody has
+//! (readers.rs). Who *looks* gets the descriptors and no client record, and the connection ends: it maps the
+//! store for the processes that are forked from it (premap.rs). They have everything but a record, and join
+//! *without descriptors*; the uuid says which store it is that they have. A *rejoin* comes from a client of a store whose server died and that somebody has
 //! adopted: it has everything and only wants to be heard when it ends; it gets no
 //! answer, and a connection that ends if the server does not know it.
 
@@ -33,6 +36,10 @@ pub(crate) enum Hello {
     Read,
     /// It is one.
     Rejoin { uuid: [u64; 2], client: ClientKey },
+    /// It wants to map everything, and to be nothing.
+    Look,
+    /// It wants to be a client, and has mapped everything.
+    JoinMapped { uuid: [u64; 2] },
 }
 
 impl Hello {
@@ -42,10 +49,16 @@ impl Hello {
         if self == Hello::Read {
             bytes[7] = 2;
         }
-        if let Hello::Rejoin { uuid, client } = self {
-            bytes[7] = 1;
+        if self == Hello::Look {
+            bytes[7] = 3;
+        }
+        if let Hello::Rejoin { uuid, .. } | Hello::JoinMapped { uuid } = self {
             bytes[8..16].copy_from_slice(&uuid[0].to_le_bytes());
             bytes[16..24].copy_from_slice(&uuid[1].to_le_bytes());
+            bytes[7] = 4;
+        }
+        if let Hello::Rejoin { client, .. } = self {
+            bytes[7] = 1;
             bytes[24..26].copy_from_slice(&client.index.to_le_bytes());
             bytes[28..].copy_from_slice(&client.generation.to_le_bytes());
         }
@@ -54,10 +67,13 @@ impl Hello {
 
     /// Reads a hello; `None` for anything else.
     pub(crate) fn from_bytes(bytes: &[u8; LEN]) -> Option<Hello> {
+        let uuid = [u64_at(bytes, 8), u64_at(bytes, 16)];
         match (&bytes[..7] == MAGIC, bytes[7]) {
             (true, 0) => Some(Hello::Join),
             (true, 2) => Some(Hello::Read),
-            (true, 1) => Some(Hello::Rejoin { uuid: [u64_at(bytes, 8), u64_at(bytes, 16)], client: key_at(bytes, 24) }),
+            (true, 1) => Some(Hello::Rejoin { uuid, client: key_at(bytes, 24) }),
+            (true, 3) => Some(Hello::Look),
+            (true, 4) => Some(Hello::JoinMapped { uuid }),
             _ => None,
         }
     }
@@ -131,7 +147,9 @@ mod tests {
 
     #[test]
     fn hellos_come_through() {
-        for hello in [Hello::Join, Hello::Read, Hello::Rejoin { uuid: [u64::MAX - 1, 7], client: KEY }] {
+        let uuid = [u64::MAX - 1, 7];
+        let rejoin = Hello::Rejoin { uuid, client: KEY };
+        for hello in [Hello::Join, Hello::Read, rejoin, Hello::Look, Hello::JoinMapped { uuid }] {
             assert_eq!(Hello::from_bytes(&hello.to_bytes()), Some(hello));
         }
         let mut other = Hello::Join.to_bytes();

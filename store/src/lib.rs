@@ -116,6 +116,7 @@ mod options;
 mod origin;
 mod outlet;
 mod place;
+mod premap;
 #[cfg(all(test, loom))]
 mod proof;
 mod queue;

@@ -33,6 +33,8 @@ enum Tie {
     Server(Server),
     /// It was let in, and is under guard in case the server dies.
     Member(Membership),
+    /// It was let in, and ends with the server's process.
+    Bound(UnixStream),
     /// It detaches; the connection ends behind it.
     Leaving(Option<UnixStream>),
 }
@@ -42,6 +44,7 @@ impl fmt::Debug for Tie {
         f.write_str(match self {
             Tie::Server(_) => "Server",
             Tie::Member(_) => "Member",
+            Tie::Bound(_) => "Bound",
             Tie::Leaving(_) => "Leaving",
         })
     }
@@ -59,6 +62,11 @@ impl Link {
         Link { tie: Tie::Member(membership), adopted: false, socket }
     }
 
+    /// Ties a client that was let in and needs no guard.
+    pub(crate) fn bound(stream: UnixStream, socket: PathBuf) -> Link {
+        Link { tie: Tie::Bound(stream), adopted: false, socket }
+    }
+
     /// Says whether this client took its store over from a dead server.
     pub(crate) fn adopted(&self) -> bool {
         self.adopted
@@ -72,6 +80,7 @@ impl Link {
                 None
             }
             Tie::Member(membership) => membership.end(),
+            Tie::Bound(stream) => Some(stream),
             Tie::Leaving(stream) => stream,
         });
     }

@@ -35,6 +35,7 @@ pub enum Eviction {
 pub struct StoreOptions {
     pub(crate) capacity: usize,
     pub(crate) address: Option<String>,
+    pub(crate) address_is_new: bool,
     pub(crate) segment: Segment,
     pub(crate) create_timeout: Duration,
     pub(crate) max_objects: Option<usize>,
@@ -51,6 +52,7 @@ impl StoreOptions {
         StoreOptions {
             capacity,
             address: None,
+            address_is_new: false,
             segment: Segment::Anonymous,
             create_timeout: Duration::from_secs(2),
             max_objects: None,
@@ -65,6 +67,13 @@ impl StoreOptions {
     /// Chooses the path of the attach socket, in an existing folder of mode 0700.
     pub fn address(mut self, address: String) -> Self {
         self.address = Some(address);
+        self
+    }
+
+    /// Says that no store was ever at the address, as in a folder that was made for this one: then nobody looks through the
+    /// open files of all processes for a store to take over, which takes milliseconds.
+    pub fn new_address(mut self) -> Self {
+        self.address_is_new = true;
         self
     }
 

@@ -127,6 +127,14 @@ enum Guest {
     Process { pidfd: OwnedFd, key: ClientKey },
 }
 
+/// How a process is to be a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Joins,
+    Reads,
+    HasMapped,
+}
+
 impl Guest {
     fn fd(&self) -> BorrowedFd<'_> {
         match self {
@@ -373,8 +381,16 @@ impl Guests {
     /// Answers a connection that has said what it wants; one that makes no sense ends.
     fn greet(&mut self, token: u64, stream: UnixStream, hello: Option<Hello>) {
         let client = match hello {
-            Some(Hello::Join) => self.admit(&stream, false),
-            Some(Hello::Read) => self.admit(&stream, true),
+            Some(Hello::Join) => self.admit(&stream, Kind::Joins),
+            Some(Hello::Read) => self.admit(&stream, Kind::Reads),
+            Some(Hello::JoinMapped { uuid }) if uuid == self.host.shared.uuid() => self.admit(&stream, Kind::HasMapped),
+            Some(Hello::JoinMapped { .. }) => None,
+            Some(Hello::Look) => {
+                if let Err(error) = self.show(&stream) {
+                    tracing::debug!(%error, "could not show a process the store");
+                }
+                None
+            }
             Some(Hello::Rejoin { uuid, client }) => self.knows(&stream, uuid, client).then_some(client),
             None => None,
         };
@@ -393,8 +409,22 @@ impl Guests {
             && socket::peer(stream).is_ok_and(|peer| peer.pid == client::pid(shared, key.index.into()))
     }
 
+    /// Returns what the answer to a client says.
+    fn welcome(&self, client: ClientKey) -> Answer {
+        let shared = &self.host.shared;
+        let (ctl_len, capacity) = (shared.ctl.len() as u64, shared.layout.capacity as u64);
+        Answer::Welcome { client, ctl_len, capacity, patience: self.host.origin.patience }
+    }
+
+    /// Hands out what a process needs to map everything, without making a client of it.
+    fn show(&self, stream: &UnixStream) -> io::Result<()> {
+        let (ctl, arena) = (self.host.shared.ctl.file().ok_or(io::ErrorKind::NotFound)?, self.host.arena.file());
+        socket::send_with_fds(stream, &self.welcome(self.host.me).to_bytes(), &[ctl.as_fd(), arena.as_fd()])
+    }
+
     /// Makes a client of a connection's process, and tells it so.
-    fn admit(&mut self, stream: &UnixStream, reads: bool) -> Option<ClientKey> {
+    fn admit(&mut self, stream: &UnixStream, kind: Kind) -> Option<ClientKey> {
+        let reads = kind == Kind::Reads;
         let shared = self.host.shared.clone();
         let peer = socket::peer(stream).ok()?;
         // The descriptor is opened before the start time is read: if the pid was reused in between,
@@ -415,12 +445,7 @@ impl Guests {
             let _ = answer(Answer::NoMemory);
             return None;
         }
-        let welcome = Answer::Welcome {
-            client: key,
-            ctl_len: shared.ctl.len() as u64,
-            capacity: shared.layout.capacity as u64,
-            patience: self.host.origin.patience,
-        };
+        let welcome = self.welcome(key);
         if reads {
             // It could not do that itself.
             readers::enrol(&shared, key);
@@ -429,6 +454,9 @@ impl Guests {
         let token = self.token();
         let watched = self.watch(pidfd.as_fd(), token);
         let sent = watched.and_then(|()| {
+            if kind == Kind::HasMapped {
+                return answer(welcome);
+            }
             let (ctl, arena) = (shared.ctl.file().ok_or(io::ErrorKind::NotFound)?, self.host.arena.file());
             if reads {
                 let (ctl_to_read, arena) = (memory::reopen_to_read(ctl)?, memory::reopen_to_read(arena)?);

@@ -20,6 +20,7 @@ use crate::moves;
 use crate::object::{ObjectBuffer, ObjectHold, ObjectView, Promise};
 use crate::options::{ObjectOptions, StoreOptions};
 use crate::outlet;
+use crate::premap;
 use crate::reap;
 use crate::report::{self, ObjectInfo, StoreStats};
 use crate::ring::{Mailbox, RingError, RingSender};
@@ -93,6 +94,34 @@ impl Store {
     /// [`is_store_full`](Error::is_store_full) if all places for clients are taken.
     pub fn attach(address: impl AsRef<str>) -> Result<Store> {
         Ok(Store { inner: attach::attach(address.as_ref())? })
+    }
+
+    /// Maps the store at an address ahead: the next [`attach`](Self::attach) to it, in this process or in each that is
+    /// forked from it, finds everything mapped already.
+    ///
+    /// The process does not become a client by it. Whoever attaches in this way is a client like any other but for one
+    /// thing: when the process ends that serves the store, it has no thread that notices it and takes its part. So this is
+    /// for processes that end with that one.
+    ///
+    /// # Errors
+    ///
+    /// As [`attach`](Self::attach).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use mobula_store::{Store, StoreOptions};
+    /// # fn main() -> mobula_store::Result<()> {
+    /// let store = Store::create(StoreOptions::new(1 << 20))?;
+    /// Store::premap(store.address())?;
+    /// // Here, or in a forked child:
+    /// let other = Store::attach(store.address())?;
+    /// assert_ne!(store.client(), other.client());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn premap(address: impl AsRef<str>) -> Result<()> {
+        premap::premap(address.as_ref())
     }
 
     /// Joins the store at an address as a client that can only read.

@@ -118,6 +118,21 @@ fn a_living_address_is_in_use_and_a_stale_one_is_taken() {
 }
 
 #[test]
+fn nothing_is_taken_over_at_a_new_address() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let address = folder.path().join("store").to_string_lossy().into_owned();
+    let options = || StoreOptions::new(1 << 20).address(address.clone()).new_address();
+    let store = Store::create(options()).unwrap();
+    assert!(Store::create(options()).unwrap_err().is_address_in_use());
+    let survivor = Store::attach(&address).unwrap();
+    drop(store);
+    let fresh = Store::create(options()).unwrap();
+    assert!(!fresh.adopted() && fresh.stats().clients == 1);
+    drop(survivor);
+}
+
+#[test]
 fn nothing_but_a_socket_is_taken_for_a_leftover() {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();

@@ -1,5 +1,7 @@
 //! A forked child is not its parent (paragraph 16).
 
+use std::time::{Duration, Instant};
+
 use mobula_store::{Lifetime, ObjectOptions, Store};
 
 use crate::{assert_empty, id, store};
@@ -58,6 +60,46 @@ fn inherited_handles_refuse_and_their_drops_do_nothing() {
     store.delete(id(2)).unwrap();
     store.delete(id(4)).unwrap();
     assert_empty(&store);
+}
+
+#[test]
+fn children_join_what_was_mapped_before_the_fork() {
+    let store = store();
+    drop(store.put(id(1), b"parent's").unwrap());
+    Store::premap(store.address()).unwrap();
+    let clients = store.stats().clients;
+    for child in [10, 11] {
+        let address = store.address().to_owned();
+        let ok = in_child(move || {
+            let Ok(own) = Store::attach(&address) else { return false };
+            let seen = own.get(id(1), None).is_ok_and(|view| &view[..] == b"parent's");
+            let threads = std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
+            let other = Store::attach(&address);
+            seen && threads == 1 && other.is_ok() && own.put(id(child), b"child's").is_ok() && own.check().is_ok()
+        });
+        assert!(ok, "a check in the child failed");
+        assert_eq!(&store.get(id(child), None).unwrap()[..], b"child's");
+    }
+    // Also without a fork, once; nobody is a client because of the mapping alone.
+    let own = Store::attach(store.address()).unwrap();
+    drop(own.get(id(1), None).unwrap());
+    drop(own);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while store.stats().clients != clients {
+        assert!(Instant::now() < deadline, "the children are reaped");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    for key in [1, 10, 11] {
+        store.delete(id(key)).unwrap();
+    }
+    assert_empty(&store);
+    // Here, since what is mapped last counts.
+    let error = Store::premap("/nonexistent/store").unwrap_err();
+    assert!(error.is_disconnected(), "{error}");
+    Store::premap(store.address()).unwrap();
+    let address = store.address().to_owned();
+    drop(store);
+    assert!(Store::attach(&address).unwrap_err().is_disconnected());
 }
 
 #[test]
