@@ -140,6 +140,7 @@ impl MarkText {
 #[must_use = "a process that took its mark is a worker and must join"]
 pub struct Mark {
     parent: u32,
+    session_dir: PathBuf,
     role: Role,
 }
 
@@ -192,7 +193,7 @@ pub fn take_mark() -> Option<Mark> {
     sys::change_env(MARK, None);
     let dir = &text.session_dir;
     let role = if text.template { Role::Template(Link::open(dir)) } else { Role::Worker(Link::open(dir)) };
-    Some(Mark { parent: text.parent, role })
+    Some(Mark { parent: text.parent, session_dir: text.session_dir, role })
 }
 
 /// Returns true if this process has taken a mark: it is a worker, whoever asks.
@@ -222,7 +223,7 @@ impl Mark {
             Role::Worker(link) => link?,
             Role::Template(link) => {
                 let Link { stream, server, name } = link?;
-                return Template::new(self.parent, stream, server, name).serve();
+                return Template::new(self.parent, stream, server, name, &self.session_dir).serve();
             }
         };
         let mut answer = [0];

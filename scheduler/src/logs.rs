@@ -6,6 +6,9 @@
 //!                                                +--> stderr: (Counter pid=123) text
 //! ```
 //!
+//! A file is made with its first byte: most workers print nothing, and making two files takes longer than
+//! forking a worker.
+//!
 //! - SC-9: every byte goes to the file as it came. To stderr go whole lines, each with its prefix; a
 //!   line without an end is printed when its pipe closes, and one longer than [`LONGEST_LINE`] in
 //!   pieces.
@@ -93,11 +96,40 @@ struct Logs<F> {
 
 struct Stream {
     pipe: PipeReader,
-    file: Option<File>,
+    file: LogFile,
     pid: u32,
     label: Label,
     lines: Lines,
     tail: VecDeque<u8>,
+}
+
+/// Where the bytes of a stream go.
+enum LogFile {
+    /// There will be a file as soon as there are bytes.
+    Ahead(PathBuf),
+    Open(File),
+    /// It could not be made or written.
+    None,
+}
+
+impl LogFile {
+    fn write(&mut self, bytes: &[u8], pid: u32) {
+        if let LogFile::Ahead(path) = self {
+            *self = match File::options().create(true).append(true).open(&*path) {
+                Ok(file) => LogFile::Open(file),
+                Err(error) => {
+                    tell!(Warn, warn, path = %path.display(), %error, "a worker's log file cannot be written");
+                    LogFile::None
+                }
+            };
+        }
+        if let LogFile::Open(file) = self
+            && let Err(error) = file.write_all(bytes)
+        {
+            tell!(Warn, warn, pid, %error, "a worker's log file is given up");
+            *self = LogFile::None;
+        }
+    }
 }
 
 impl<F: Fn(u64, String)> Logs<F> {
@@ -149,14 +181,7 @@ impl<F: Fn(u64, String)> Logs<F> {
     }
 
     fn add(&mut self, key: u64, pid: u32, label: Label, pipe: PipeReader, kind: &str) {
-        let path = self.dir.join(format!("worker-{pid}.{kind}"));
-        let file = match File::options().create(true).append(true).open(&path) {
-            Ok(file) => Some(file),
-            Err(error) => {
-                tell!(Warn, warn, path = %path.display(), %error, "a worker's log file cannot be written");
-                None
-            }
-        };
+        let file = LogFile::Ahead(self.dir.join(format!("worker-{pid}.{kind}")));
         let prepared = set_nonblocking(&pipe).and_then(|()| self.poller.add(&pipe, key));
         if let Err(error) = prepared {
             tell!(Warn, warn, pid, %error, "a worker's output cannot be read");
@@ -185,12 +210,7 @@ impl<F: Fn(u64, String)> Logs<F> {
             Err(_) => return Step::End,
         };
         let bytes = &buffer[..count];
-        if let Some(file) = &mut stream.file
-            && let Err(error) = file.write_all(bytes)
-        {
-            tell!(Warn, warn, pid = stream.pid, %error, "a worker's log file is given up");
-            stream.file = None;
-        }
+        stream.file.write(bytes, stream.pid);
         stream.keep_tail(bytes);
         if self.print {
             stream.lines.push(&stream.label.prefix(stream.pid), bytes, &mut io::stderr().lock());

@@ -241,6 +241,7 @@ impl Node {
         let store_path = session.store_path().to_string_lossy().into_owned();
         let mut store = StoreOptions::new(options.object_store_memory)
             .address(store_path)
+            .new_address()
             .segment(options.segment.clone())
             .prefault(options.prefault);
         if let Some(dir) = &options.spill_dir {
@@ -316,6 +317,14 @@ impl Node {
         self.ask(|reply| Event::Driver { registry_hash, registry, reply })?
     }
 
+    /// Returns a way to the node for the driver that was introduced as `process`: it leads past the channel of its
+    /// Welcome, which other processes need.
+    ///
+    /// All that a process says must go one way, or the other.
+    pub fn line(&self, process: ProcessId) -> Line {
+        Line { process, events: self.events.clone() }
+    }
+
     /// Returns what the workers' executable knows if it is another one than this process's.
     ///
     /// Waits for the first worker; with the same executable returns `None` at once.
@@ -369,6 +378,20 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         self.shutdown();
+    }
+}
+
+/// A driver's way to the node in its own process.
+#[derive(Debug)]
+pub struct Line {
+    process: ProcessId,
+    events: Sender<Event>,
+}
+
+impl Line {
+    /// Tells the node something; false if it has ended.
+    pub fn send(&self, message: ToNode) -> bool {
+        self.events.send(Event::Message { process: self.process, message }).is_ok()
     }
 }
 

@@ -6,7 +6,7 @@
 //!     control                 where further drivers will join (reserved)
 //!     store                   where the store is attached
 //!     boot/                   one-shot servers of workers that are about to join
-//!     logs/worker-<pid>.{out,err}
+//!     logs/worker-<pid>.{out,err}   from the first byte on
 //! ```
 //!
 //! A tidy shutdown removes the whole folder, logs included: what workers print has gone to the
@@ -88,7 +88,7 @@ impl Session {
     }
 
     pub(crate) fn store_path(&self) -> PathBuf {
-        self.dir.join("store")
+        store_path(&self.dir)
     }
 
     /// Removes the folder with everything in it; what is already gone is no fault.
@@ -104,6 +104,11 @@ impl Session {
 /// Returns where the workers of the session in `dir` make their one-shot servers.
 pub(crate) fn boot_dir(dir: &Path) -> PathBuf {
     dir.join("boot")
+}
+
+/// Returns where the store of the session in `dir` is attached.
+pub(crate) fn store_path(dir: &Path) -> PathBuf {
+    dir.join("store")
 }
 
 /// Removes the session folders in `base` that belong to this user and whose node is gone.

@@ -36,8 +36,10 @@ use std::io::{self, IoSliceMut, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 
-use ipc_channel::ipc::{IpcOneShotServer, IpcReceiver};
+use ipc_channel::ipc::{self, IpcOneShotServer, IpcReceiver};
+use mobula_store::Store;
 use rustix::io::retry_on_intr;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
@@ -47,6 +49,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bootstrap::{BootstrapError, check_parent, hello};
 use crate::protocol::{Envelope, PROTOCOL, Welcome};
+use crate::session;
 use crate::sys;
 use crate::sys::fork::{Forker, Side};
 use crate::sys::pids::PidPage;
@@ -109,6 +112,8 @@ pub(crate) struct Template {
     stream: UnixStream,
     server: IpcOneShotServer<Envelope<Order>>,
     name: String,
+    /// Where the store of the session is.
+    store_address: String,
 }
 
 impl Template {
@@ -117,13 +122,15 @@ impl Template {
         stream: UnixStream,
         server: IpcOneShotServer<Envelope<Order>>,
         name: String,
+        session_dir: &Path,
     ) -> Self {
-        Template { parent, stream, server, name }
+        let store_address = session::store_path(session_dir).to_string_lossy().into_owned();
+        Template { parent, stream, server, name, store_address }
     }
 
     /// Serves until the node is gone, which ends the process; returns in each worker, with its Welcome.
     pub(crate) fn serve(self) -> Result<Welcome, BootstrapError> {
-        let Template { parent, mut stream, server, name } = self;
+        let Template { parent, mut stream, server, name, store_address } = self;
         let failed = |step| BootstrapError::io(step);
         let page = recv_fds(&stream).map_err(failed("get its page of pids"))?.and_then(|mut fds| fds.pop());
         let page = PidPage::map(page.ok_or(BootstrapError::NodeEnded)?).map_err(failed("map its page of pids"))?;
@@ -136,6 +143,7 @@ impl Template {
                 sys::exit_now(0);
             }
         };
+        warm_up(&store_address);
         sys::flush_output();
         let own_name = rustix::thread::name();
         let _ = rustix::thread::set_name(NAME);
@@ -177,6 +185,17 @@ impl Template {
             stream.write_all(&[1]).map_err(failed("talk to its node"))?;
         }
         sys::exit_now(0)
+    }
+}
+
+/// Does once what every worker would do for itself.
+fn warm_up(store_address: &str) {
+    // A worker that does not find it mapped maps it itself, or says why it cannot.
+    let _ = Store::premap(store_address);
+    // The first message of a process asks the system for the sizes of its buffers.
+    if let Ok((sender, receiver)) = ipc::channel::<()>() {
+        let _ = sender.send(());
+        let _ = receiver.try_recv();
     }
 }
 

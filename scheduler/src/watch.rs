@@ -32,7 +32,7 @@ const BATCH: usize = 64;
 /// An epoll set with a mailbox; lives on one thread.
 #[derive(Debug)]
 pub(crate) struct Poller<C> {
-    epoll: OwnedFd,
+    epoll: Arc<OwnedFd>,
     wake: Arc<OwnedFd>,
     commands: Receiver<C>,
 }
@@ -40,13 +40,15 @@ pub(crate) struct Poller<C> {
 /// Posts commands to a [`Poller`].
 #[derive(Debug)]
 pub(crate) struct Poster<C> {
+    epoll: Arc<OwnedFd>,
     wake: Arc<OwnedFd>,
     commands: Sender<C>,
 }
 
 impl<C> Clone for Poster<C> {
     fn clone(&self) -> Self {
-        Poster { wake: Arc::clone(&self.wake), commands: self.commands.clone() }
+        let (epoll, wake) = (Arc::clone(&self.epoll), Arc::clone(&self.wake));
+        Poster { epoll, wake, commands: self.commands.clone() }
     }
 }
 
@@ -62,28 +64,28 @@ impl<C> Poster<C> {
 
 impl<C> Poller<C> {
     pub(crate) fn new() -> io::Result<(Poller<C>, Poster<C>)> {
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let epoll = Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?);
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-        epoll::add(&epoll, &*wake, epoll::EventData::new_u64(WAKE), epoll::EventFlags::IN)?;
+        epoll::add(&*epoll, &*wake, epoll::EventData::new_u64(WAKE), epoll::EventFlags::IN)?;
         let (sender, commands) = unbounded();
-        let poster = Poster { wake: Arc::clone(&wake), commands: sender };
+        let poster = Poster { epoll: Arc::clone(&epoll), wake: Arc::clone(&wake), commands: sender };
         Ok((Poller { epoll, wake, commands }, poster))
     }
 
     pub(crate) fn add(&self, source: impl AsFd, key: u64) -> io::Result<()> {
-        Ok(epoll::add(&self.epoll, source, epoll::EventData::new_u64(key), epoll::EventFlags::IN)?)
+        Ok(epoll::add(&*self.epoll, source, epoll::EventData::new_u64(key), epoll::EventFlags::IN)?)
     }
 
     pub(crate) fn remove(&self, source: impl AsFd) {
         // A descriptor that was never added needs no removal.
-        let _ = epoll::delete(&self.epoll, source);
+        let _ = epoll::delete(&*self.epoll, source);
     }
 
     /// Sleeps until something is there; `ready` gets the keys of readable descriptors.
     pub(crate) fn wait(&self, ready: &mut Vec<u64>) {
         ready.clear();
         let mut events = Vec::with_capacity(BATCH);
-        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), None) {
+        match epoll::wait(&*self.epoll, rustix::buffer::spare_capacity(&mut events), None) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             // Only a descriptor that is no epoll set can fail otherwise, and this one is ours.
             Err(error) => tell!(Error, error, %error, "waiting for descriptors failed"),
@@ -130,10 +132,20 @@ pub(crate) enum Sighting {
     Forked,
 }
 
+impl Poster<Order> {
+    /// Has the end of a process that has nothing to say sighted, without waking the thread for it.
+    ///
+    /// The caller keeps the descriptor until then.
+    pub(crate) fn watch_end(&self, worker: u64, pidfd: &OwnedFd) -> io::Result<()> {
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::ONESHOT;
+        Ok(epoll::add(&*self.epoll, pidfd, epoll::EventData::new_u64(keys(worker).0), flags)?)
+    }
+}
+
 /// What a process that is watched says, and who it is.
 #[derive(Debug)]
 pub(crate) enum Words {
-    /// Nothing: it was welcomed when it was made.
+    /// Nothing that anybody wants to hear.
     None,
     /// A hello, which is answered.
     Worker(UnixStream),
@@ -283,7 +295,8 @@ impl<F: Fn(u64, Sighting)> Watch<F> {
             if let Some(stream) = &watched.stream {
                 self.poller.remove(stream);
             }
-            (self.tell)(worker, Sighting::Exited);
         }
+        // Of one that is not known here the node has the descriptor (`Poster::watch_end`).
+        (self.tell)(worker, Sighting::Exited);
     }
 }

@@ -787,7 +787,7 @@ fn a_shutdown_leaves_nothing() {
         lives.push(life);
     }
     let dir = driver.node.info().session_dir.clone();
-    assert!(dir.join("logs").join(format!("worker-{}.out", pids[0])).exists());
+    assert!(dir.join("logs").is_dir());
     driver.node.shutdown();
     assert!(pids.iter().all(|pid| is_gone(*pid)) && children().is_empty());
     assert!(!dir.exists());

@@ -22,6 +22,7 @@ use std::thread::{self, JoinHandle};
 
 use mobula_scheduler::death::{ActorDeath, DeathCause};
 use mobula_scheduler::ids::ActorId;
+use mobula_scheduler::node::Line;
 use mobula_scheduler::protocol::{Answer, ToNode, Welcome};
 use mobula_store::{ClientKey, ObjectHold, Store};
 
@@ -175,7 +176,10 @@ impl Stalled {
 
 impl Core {
     /// Attaches the store, tells the node, starts the two threads and becomes current.
-    pub(crate) fn join(welcome: Welcome, kind: Kind, registry: &'static Registry) -> Result<Arc<Self>> {
+    ///
+    /// A driver has a `line` to its node, a worker none.
+    pub(crate) fn join(welcome: Welcome, line: Option<Line>, registry: &'static Registry) -> Result<Arc<Self>> {
+        let kind = if line.is_some() { Kind::Driver } else { Kind::Worker };
         let Welcome {
             process,
             node_id,
@@ -199,7 +203,7 @@ impl Core {
             pid: std::process::id(),
             node_id,
             namespace,
-            link: Link::new(process, node),
+            link: Link::new(process, node, line),
             pump: Pump::new(store.bell(), mailbox, waiting),
             registry,
             nonce: nonce(),
@@ -228,6 +232,10 @@ impl Core {
             registry_hash: registry.hash(),
             registry: if entries { registry.keys() } else { Vec::new() },
         });
+        if kind == Kind::Worker {
+            core.pump.begin_short();
+            link::catch_up(&core, &inbox);
+        }
         let for_control = core.clone();
         let control = spawn("mobula-control", move || {
             let _guard = for_control.is_worker().then_some(sys::EndWithMe);

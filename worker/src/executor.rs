@@ -32,7 +32,7 @@ use mobula_store::{ClientKey, ObjectId};
 use crate::arg::ArgReader;
 use crate::call;
 use crate::context::{self, Scope};
-use crate::core::{self, Core};
+use crate::core::Core;
 use crate::definition::ActorClass;
 use crate::error::{Error, Result};
 use crate::frames::{self, BODY_LIMIT, Nonce};
@@ -190,7 +190,6 @@ struct Running {
 
 /// Runs whatever comes until the process ends.
 pub(crate) fn run(core: &Arc<Core>) -> ! {
-    panics::install_hook();
     let mut actor: Option<Running> = None;
     let mut writer = ReturnWriter::default();
     let mut last_caller: Option<Arc<Peer>> = None;
@@ -489,9 +488,12 @@ pub(crate) fn become_worker(mark: mobula_scheduler::bootstrap::Mark) -> ! {
     let _guard = sys::EndWithMe;
     let joined = (|| {
         let registry = crate::registry::registry()?;
+        // What is done before `join` a template does for all its copies.
+        pump::cpus();
+        panics::install_hook();
         let welcome =
             mark.join().map_err(|error| Error::system(format!("cannot join the node: {}", describe(&error))))?;
-        Core::join(welcome, core::Kind::Worker, registry)
+        Core::join(welcome, None, registry)
     })();
     match joined {
         Ok(core) => run(&core),

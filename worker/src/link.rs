@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use ipc_channel::ipc::{IpcReceiver, IpcSender};
 use mobula_scheduler::death::LostTask;
 use mobula_scheduler::ids::ProcessId;
+use mobula_scheduler::node::Line;
 use mobula_scheduler::protocol::{Answer, Envelope, FromProcess, PROTOCOL, ToNode, ToProcess};
 
 use crate::core::Core;
@@ -18,10 +19,17 @@ use crate::{executor, payload, sys};
 /// The sending half of the control link, and the questions that wait for an answer.
 pub(crate) struct Link {
     process: ProcessId,
-    sender: Mutex<IpcSender<FromProcess>>,
+    way: Way,
     questions: Mutex<Questions>,
     answered: Condvar,
     next: AtomicU64,
+}
+
+/// How the node is reached.
+enum Way {
+    Channel(Mutex<IpcSender<FromProcess>>),
+    /// The node is in this process.
+    Line(Line),
 }
 
 #[derive(Default)]
@@ -31,14 +39,13 @@ struct Questions {
 }
 
 impl Link {
-    pub(crate) fn new(process: ProcessId, sender: IpcSender<FromProcess>) -> Self {
-        Link {
-            process,
-            sender: Mutex::new(sender),
-            questions: Mutex::default(),
-            answered: Condvar::new(),
-            next: AtomicU64::new(1),
-        }
+    /// Makes the link of a process; `line` if its node is in the same one.
+    pub(crate) fn new(process: ProcessId, sender: IpcSender<FromProcess>, line: Option<Line>) -> Self {
+        let way = match line {
+            Some(line) => Way::Line(line),
+            None => Way::Channel(Mutex::new(sender)),
+        };
+        Link { process, way, questions: Mutex::default(), answered: Condvar::new(), next: AtomicU64::new(1) }
     }
 
     pub(crate) fn process(&self) -> ProcessId {
@@ -48,9 +55,18 @@ impl Link {
     /// Tells the node something. If the node is gone nothing happens: the listening thread learns
     /// it too, and fails everything that waits.
     pub(crate) fn send(&self, message: ToNode) {
-        let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = sender.send(Envelope::new((self.process, message))) {
-            tracing::debug!(%error, "the node does not listen any more");
+        match &self.way {
+            Way::Channel(sender) => {
+                let sender = sender.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Err(error) = sender.send(Envelope::new((self.process, message))) {
+                    tracing::debug!(%error, "the node does not listen any more");
+                }
+            }
+            Way::Line(line) => {
+                if !line.send(message) {
+                    tracing::debug!("the node has ended");
+                }
+            }
         }
     }
 
@@ -98,15 +114,23 @@ impl Link {
     }
 }
 
+/// Handles what the node has said already: a worker may be born with its work.
+pub(crate) fn catch_up(core: &Arc<Core>, inbox: &IpcReceiver<Envelope<ToProcess>>) {
+    while let Ok(message) = inbox.try_recv() {
+        if !obey(core, message) {
+            return end(core);
+        }
+    }
+}
+
 /// Listens to the node until it is gone.
 pub(crate) fn listen(core: &Arc<Core>, inbox: &IpcReceiver<Envelope<ToProcess>>) {
     loop {
         match inbox.recv() {
-            Ok(Envelope { version: PROTOCOL, body: ToProcess::Shutdown }) => break,
-            Ok(Envelope { version: PROTOCOL, body }) => handle(core, body),
-            Ok(Envelope { version, .. }) => {
-                tracing::error!(version, "the node speaks another version of the control protocol");
-                break;
+            Ok(message) => {
+                if !obey(core, message) {
+                    break;
+                }
             }
             Err(error) => {
                 tracing::debug!(%error, "the control link has ended");
@@ -114,6 +138,24 @@ pub(crate) fn listen(core: &Arc<Core>, inbox: &IpcReceiver<Envelope<ToProcess>>)
             }
         }
     }
+    end(core);
+}
+
+/// Handles a message; false if it ends the link.
+fn obey(core: &Arc<Core>, message: Envelope<ToProcess>) -> bool {
+    match message {
+        Envelope { version: PROTOCOL, body: ToProcess::Shutdown } => return false,
+        Envelope { version: PROTOCOL, body } => handle(core, body),
+        Envelope { version, .. } => {
+            tracing::error!(version, "the node speaks another version of the control protocol");
+            return false;
+        }
+    }
+    true
+}
+
+/// The link has ended.
+fn end(core: &Arc<Core>) {
     if core.is_worker() {
         // Also ends the programs that user code started in this process's group.
         sys::kill_own_group();

@@ -37,7 +37,7 @@
 //!   and whoever changes a condition moves `progress` afterwards; nobody sleeps past a change.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use mobula_scheduler::config::Waiting;
@@ -75,6 +75,12 @@ pub(crate) enum Event {
     ProcessGone(ClientKey),
     EndActor(ActorId),
     NodeGone,
+}
+
+/// Returns how many processors this process may use; asked of the system once, which takes a while.
+pub(crate) fn cpus() -> usize {
+    static CPUS: OnceLock<usize> = OnceLock::new();
+    *CPUS.get_or_init(|| std::thread::available_parallelism().map_or(1, |n| n.get()))
 }
 
 /// What only the leader touches.
@@ -144,7 +150,7 @@ impl Pump {
     pub(crate) fn new(bell: Bell, mailbox: Mailbox, waiting: Waiting) -> Self {
         let cpus = match waiting {
             Waiting::Thrift => 1,
-            _ => std::thread::available_parallelism().map_or(1, |n| n.get()),
+            _ => cpus(),
         };
         Pump {
             bell,
@@ -159,6 +165,11 @@ impl Pump {
             sleepy: AtomicBool::new(false),
             handed: Mutex::new(None),
         }
+    }
+
+    /// Has this process, a worker that starts, look for frames shortly until that pays.
+    pub(crate) fn begin_short(&self) {
+        self.spin.begin_short();
     }
 
     /// Hands the leader something that the node reported.

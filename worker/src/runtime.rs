@@ -13,7 +13,7 @@ use mobula_scheduler::config::Config;
 use mobula_scheduler::node::{Node, NodeError};
 use mobula_scheduler::protocol::RegistryKey;
 
-use crate::core::{self, Core, Kind};
+use crate::core::{self, Core};
 use crate::error::{Error, Result};
 use crate::{executor, registry};
 
@@ -165,7 +165,8 @@ pub fn init(config: Config) -> Result<Runtime> {
         pid: info.pid,
     };
     let welcome = node.connect_driver(registry.hash(), registry.keys()).map_err(|error| start_error(&error))?;
-    let core = Core::join(welcome, Kind::Driver, registry)?;
+    let line = node.line(welcome.process);
+    let core = Core::join(welcome, Some(line), registry)?;
     FOREIGN_WORKERS.store(foreign.is_some(), Ordering::SeqCst);
     let shared = Arc::new(Shared { info, node, core, guard: Mutex::default(), ended: AtomicBool::new(false), foreign });
     let guard = Arc::new(Guard { shared: shared.clone() });

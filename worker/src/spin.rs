@@ -44,6 +44,12 @@ impl Spin {
         Spin { cpus, nanos: AtomicU64::new(if cpus > 1 { LONGEST } else { 0 }), short_sleeps: AtomicU32::new(0) }
     }
 
+    /// Begins with short looks: who has just started waits for work that may be long in coming, and those who make it
+    /// need the processor.
+    pub(crate) fn begin_short(&self) {
+        self.nanos.fetch_min(SHORTEST, Ordering::Relaxed);
+    }
+
     /// Returns how long to look this time.
     fn budget(&self) -> u64 {
         let probes = self.short_sleeps.load(Ordering::Relaxed) % PROBE_EVERY == PROBE_EVERY - 1;

@@ -42,6 +42,8 @@ enum Place {
 pub(super) struct Actor {
     /// Given out when it is placed.
     spec: Option<Box<ActorSpec>>,
+    /// A copy of it waits for the process that is being made.
+    ahead: Option<Position>,
     class: RegistryKey,
     class_name: String,
     demand: Demand,
@@ -85,6 +87,7 @@ impl Actor {
     pub(super) fn launching(&mut self, number: u64) {
         if let Place::Granted { worker, .. } = &mut self.place {
             *worker = Some(number);
+            self.ahead = None;
         }
     }
 
@@ -139,6 +142,7 @@ impl State {
                 demand: spec.demand.clone(),
                 env: spec.env.clone(),
                 spec: Some(Box::new(spec)),
+                ahead: None,
                 owner: process,
                 watchers,
                 place: Place::Waiting,
@@ -154,6 +158,23 @@ impl State {
             self.actor_down(id, DeathCause::OutOfScope);
         } else {
             self.waiting.push_back(id);
+        }
+    }
+
+    /// Has an actor's work wait for worker `number`, which is being made for it alone and joins for certain unless it
+    /// dies: then nobody has to wake it for its work.
+    pub(super) fn send_ahead(&mut self, id: ActorId, number: u64) {
+        let (Some(actor), Some(worker)) = (self.actors.get(&id), self.workers.get(&number)) else {
+            return;
+        };
+        if let (Place::Granted { grant, .. }, Some(spec)) = (&actor.place, &actor.spec) {
+            let message = ToProcess::StartActor { spec: (**spec).clone(), granted: grant.describe() };
+            worker.label.set(&actor.class_name);
+            let process = worker.process;
+            let position = self.send(process, message);
+            if let Some(actor) = self.actors.get_mut(&id) {
+                actor.ahead = Some(position);
+            }
         }
     }
 
@@ -173,6 +194,7 @@ impl State {
         let (Place::Granted { grant, .. }, Some(spec)) = (place, actor.spec.take()) else {
             return self.end_worker(number, DeathCause::OutOfScope);
         };
+        let ahead = actor.ahead.take();
         worker.duty = Duty::Actor(id);
         worker.label.set(&actor.class_name);
         let granted = grant.describe();
@@ -186,7 +208,10 @@ impl State {
             }
             return self.kill_worker(number);
         }
-        let sent = self.send(process, ToProcess::StartActor { spec: *spec, granted });
+        let sent = match ahead {
+            Some(position) => position,
+            None => self.send(process, ToProcess::StartActor { spec: *spec, granted }),
+        };
         if let Some(Actor { place: Place::Placed { position, .. }, .. }) = self.actors.get_mut(&id) {
             *position = sent;
         }

@@ -9,7 +9,8 @@
 //!    there is none, one is started, up to `max_processes`. At that limit a task goes *nested* to a
 //!    worker whose tasks all wait for something, preferably the one that submitted it: so a chain of
 //!    tasks that wait for each other ends, however long it is.
-//! 4. Processes are started, a few at a time.
+//! 4. Processes are started, a few at a time. If they are forked, each actor beyond those that the pool
+//!    workers on their way can take gets one of its own, and its work waits there when the process begins.
 //!
 //! - SC-17: a task that waits in the queue holds no resources; one whose process is being started does.
 //! - SC-18: pool workers that tasks occupy, could occupy, or are being started for tasks are at most
@@ -175,6 +176,13 @@ impl State {
             starting += 1;
         }
         let mut coming = self.workers.values().filter(|worker| worker.is_starting() && worker.is_pool()).count();
+        // Actors that no worker on its way will take are born with their processes.
+        while starting < self.orders_at_once()
+            && let Some(id) = self.seats.remove(coming)
+        {
+            self.launch(Some(Purpose::Actor(id)));
+            starting += 1;
+        }
         let wanted = (self.seats.len() + wanted_by_tasks).max(self.ahead);
         while coming < wanted && starting < at_once {
             let failed = self.failed_starts;

@@ -16,6 +16,7 @@
 //! calls under way) stays alive, and their number is bounded by `max_processes`.
 
 use std::io::PipeReader;
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use ipc_channel::ipc::IpcSender;
@@ -73,6 +74,8 @@ pub(super) struct Worker {
     pub(super) process: ProcessId,
     /// The child; `None` until the template has answered.
     child: Option<Pid>,
+    /// What tells its end, if the watch thread does not have it.
+    pidfd: Option<OwnedFd>,
     /// Its pid as it says itself; that of the child until then.
     pub(super) pid: u32,
     /// What it prints comes here, as long as nobody reads it.
@@ -166,6 +169,7 @@ impl State {
         let mut worker = Worker {
             process,
             child: None,
+            pidfd: None,
             pid: 0,
             output: None,
             label: Label::new(),
@@ -181,6 +185,7 @@ impl State {
             all_heard: false,
             tail: None,
         };
+        let ordered = matches!(origin, Origin::Ordered(_));
         match origin {
             Origin::Spawned(Launched { pid, pidfd, stream, out, err }) => {
                 worker.output = Some((out, err));
@@ -194,6 +199,9 @@ impl State {
             Some(Purpose::Actor(id)) => {
                 if let Some(actor) = self.actors.get_mut(&id) {
                     actor.launching(number);
+                }
+                if ordered {
+                    self.send_ahead(id, number);
                 }
             }
             Some(Purpose::Task(id)) => {
@@ -224,9 +232,15 @@ impl State {
         self.begin(number, &mut worker, child);
         let doomed = worker.is_doomed();
         self.workers.insert(number, worker);
-        match launch::watch(child) {
+        let watched = launch::watch(child).and_then(|pidfd| {
+            self.parts.watch.watch_end(number, &pidfd)?;
+            Ok(pidfd)
+        });
+        match watched {
             Ok(pidfd) => {
-                self.parts.watch.post(Order::Add { worker: number, pidfd, words: Words::None });
+                if let Some(worker) = self.workers.get_mut(&number) {
+                    worker.pidfd = Some(pidfd);
+                }
                 if doomed {
                     self.kill_worker(number);
                 }
@@ -338,7 +352,9 @@ impl State {
         let Some(worker) = self.workers.get_mut(&number) else {
             return;
         };
-        if worker.is_doomed() || !worker.is_starting() {
+        // One that was born with its work may have done it and ended: what it has said of it counts.
+        let ended = worker.status.is_some() && !matches!(worker.purpose, Some(Purpose::Actor(_)));
+        if ended || worker.ending.is_some() || worker.trouble.is_some() || !worker.is_starting() {
             return;
         }
         worker.pid = pid;
