@@ -18,15 +18,16 @@
 //! - **CELL-2** Nobody touches the memory without a count of their own; who gives the last one back
 //!   has it alone. A count of one is its owner's, who need not exchange it for zero.
 
-use std::cell::{RefCell, UnsafeCell};
+use std::cell::RefCell;
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 use mobula_store::ObjectId;
 
 use crate::refs::{Outcome, Rare};
+use crate::sync::{self, AtomicU64, Mutex, MutexGuard, UnsafeCell, fence};
 
 /// The outcome is there.
 pub(crate) const SET: u64 = 1;
@@ -41,7 +42,7 @@ const FLAGS: u64 = 0xff;
 const ONE: u64 = FLAGS + 1;
 
 /// How many cells a thread keeps for its next refs.
-const SPARE: usize = 1024;
+const SPARE: usize = if cfg!(loom) { 0 } else { 1024 };
 
 /// What all clones of a ref share. A ref that is held costs this, a word for the allocator and itself.
 struct Memory {
@@ -51,8 +52,11 @@ struct Memory {
     rare: Mutex<Option<Box<Rare>>>,
     id: ObjectId,
     outcome: UnsafeCell<MaybeUninit<Outcome>>,
+    #[cfg(loom)]
+    _ending: sync::Ending,
 }
 
+#[cfg(not(loom))]
 const _: () = assert!(size_of::<Memory>() <= 72);
 
 thread_local! {
@@ -94,13 +98,21 @@ fn make(runtime: u32, id: ObjectId, word: u64, outcome: Option<Outcome>) -> RefI
     let spare = SPARES.try_with(|spares| spares.try_borrow_mut().ok()?.pop()).ok().flatten();
     let mut memory = spare.unwrap_or_else(|| {
         let (word, outcome) = (AtomicU64::new(0), UnsafeCell::new(MaybeUninit::uninit()));
-        Box::new(Memory { word, runtime, rare: Mutex::default(), id, outcome })
+        Box::new(Memory {
+            word,
+            runtime,
+            rare: Mutex::default(),
+            id,
+            outcome,
+            #[cfg(loom)]
+            _ending: sync::Ending::new(()),
+        })
     });
-    *memory.word.get_mut() = word;
+    memory.word = AtomicU64::new(word);
     memory.runtime = runtime;
     memory.id = id;
     if let Some(outcome) = outcome {
-        memory.outcome.get_mut().write(outcome);
+        memory.outcome = UnsafeCell::new(MaybeUninit::new(outcome));
     }
     RefInner(NonNull::from(Box::leak(memory)))
 }
@@ -137,7 +149,7 @@ impl RefInner {
             return None;
         }
         // SAFETY: SET was seen, so the outcome is written and nobody writes again (CELL-1).
-        let outcome = unsafe { &*self.memory().outcome.get() };
+        let outcome = self.memory().outcome.with(|place| unsafe { &*place });
         // SAFETY: as above.
         Some(unsafe { outcome.assume_init_ref() })
     }
@@ -169,10 +181,14 @@ impl RefInner {
     fn end(at: NonNull<Memory>) {
         // SAFETY: it was leaked in `make`, and nobody else has a count (CELL-2).
         let mut memory = unsafe { Box::from_raw(at.as_ptr()) };
-        if *memory.word.get_mut() & SET != 0 {
-            *memory.word.get_mut() = 0;
-            // SAFETY: SET says that it is written; the word says from here on that it is not.
-            unsafe { memory.outcome.get_mut().assume_init_drop() };
+        if sync::alone(&mut memory.word) & SET != 0 {
+            memory.word = AtomicU64::new(0);
+            memory.outcome.with_mut(|place| {
+                // SAFETY: the memory is this one's alone.
+                let outcome = unsafe { &mut *place };
+                // SAFETY: SET says that it is written; the word says from here on that it is not.
+                unsafe { outcome.assume_init_drop() };
+            });
         }
         let rare = memory.rare.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         drop(rare);
@@ -224,10 +240,11 @@ impl Unanswered {
     pub(crate) fn settle(self, outcome: Outcome) -> Option<RefInner> {
         let inner = ManuallyDrop::new(self.0);
         let memory = inner.memory();
-        let place = memory.outcome.get();
-        // SAFETY: nobody reads before SET, and this is the only one who writes (CELL-1).
-        let place = unsafe { &mut *place };
-        place.write(outcome);
+        memory.outcome.with_mut(|place| {
+            // SAFETY: nobody reads before SET, and this is the only one who writes (CELL-1).
+            let place = unsafe { &mut *place };
+            place.write(outcome);
+        });
         let mut word = memory.word.load(Ordering::Acquire);
         loop {
             if word < 2 * ONE {
@@ -251,7 +268,10 @@ fn finish(inner: ManuallyDrop<RefInner>) -> Option<RefInner> {
     None
 }
 
-#[cfg(test)]
+#[cfg(all(test, loom))]
+mod proof;
+
+#[cfg(all(test, not(loom)))]
 mod tests {
     use std::sync::Arc;
 

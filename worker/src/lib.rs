@@ -45,6 +45,8 @@ mod outbox;
 mod panics;
 mod payload;
 mod pending;
+#[cfg(all(test, loom))]
+mod proof;
 mod pump;
 mod refs;
 mod registry;
@@ -54,6 +56,7 @@ mod runtime;
 mod seats;
 mod spin;
 mod strict;
+mod sync;
 #[allow(unsafe_code, reason = "the only room for system calls without a safe wrapper")]
 mod sys;
 mod task;
