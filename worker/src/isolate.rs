@@ -26,6 +26,9 @@ const MARK: &str = "MOBULA_ISOLATED";
 /// How long a test may take before it counts as hung.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Sets another time than [`PATIENCE`], in seconds: for tests that are told to take everything there is.
+const PATIENCE_MARK: &str = "MOBULA_ISOLATED_PATIENCE_S";
+
 /// How long what a test has used may take to go after its end.
 const AFTERWARDS: Duration = Duration::from_secs(10);
 
@@ -101,7 +104,7 @@ fn run(name: &str) -> io::Result<Option<String>> {
             }
             child.kill()?;
             child.wait()?;
-            Some(format!("did not end within {PATIENCE:?}; its processes:\n{hung}"))
+            Some(format!("did not end within {:?}; its processes:\n{hung}", patience()))
         }
         Some(status) if !status.success() => Some(format!("failed: {status}")),
         Some(_) => look_after(&mark, child.id()),
@@ -137,7 +140,7 @@ impl Drop for Output {
 }
 
 fn wait(child: &mut Child) -> io::Result<Option<ExitStatus>> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience();
     let mut pause = Duration::from_millis(1);
     while Instant::now() < deadline {
         if let Some(status) = child.try_wait()? {
@@ -149,10 +152,18 @@ fn wait(child: &mut Child) -> io::Result<Option<ExitStatus>> {
     Ok(None)
 }
 
+fn patience() -> Duration {
+    given(PATIENCE_MARK).map_or(PATIENCE, Duration::from_secs)
+}
+
+/// Reads a number that somebody has put into the environment.
+fn given(mark: &str) -> Option<u64> {
+    std::env::var(mark).ok().and_then(|text| text.parse().ok())
+}
+
 /// Looks again and again until nothing is left; after a while returns what still is.
 fn leftovers(mut look: impl FnMut() -> String) -> Option<String> {
-    let given = std::env::var(AFTERWARDS_MARK).ok().and_then(|text| text.parse().ok());
-    let deadline = Instant::now() + given.map_or(AFTERWARDS, Duration::from_millis);
+    let deadline = Instant::now() + given(AFTERWARDS_MARK).map_or(AFTERWARDS, Duration::from_millis);
     loop {
         let left = look();
         if left.is_empty() {
