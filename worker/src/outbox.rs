@@ -119,11 +119,11 @@ impl Peer {
         self.lock().flush()
     }
 
-    /// Drops the holds of answers that have arrived; true if none is left.
+    /// Drops the holds of answers that have arrived; true if none is left, not even of one that waits for room.
     pub(crate) fn collect(&self) -> bool {
         let mut state = self.lock();
         state.collect();
-        state.unacked.is_empty()
+        state.unacked.is_empty() && state.backlog.is_empty()
     }
 
     /// True if an answer has arrived whose holds are still here.
