@@ -67,11 +67,11 @@ pub use mobula_worker::bytemuck::{self, Pod};
 pub use mobula_worker::serde;
 pub use mobula_worker::store;
 pub use mobula_worker::{
-    Actor, ActorDeath, ActorHandle, ActorId, ActorOptions, Arg, Array, ArrayMut, AsCompleted, Call, Config, Context,
-    DeathCause, Error, KillOptions, Lifetime, LogLevel, ObjectId, ObjectRef, Result, Runtime, RuntimeInfo, Segment,
-    Task, TaskFailure, TaskId, TaskOptions, Waiting, arg, as_completed, available_resources, cluster_resources,
-    context, exit_actor, get, get_all, get_all_timeout, get_timeout, init, is_initialized, kill, kill_with, put,
-    shutdown, wait,
+    Actor, ActorDeath, ActorHandle, ActorId, ActorOptions, Arg, Array, ArrayMut, AsCompleted, Call, CallPath, Config,
+    Context, DeathCause, Error, KillOptions, Lifetime, LogLevel, ObjectId, ObjectRef, Result, Runtime, RuntimeInfo,
+    Segment, Task, TaskFailure, TaskId, TaskOptions, Waiting, arg, as_completed, available_resources,
+    cluster_resources, context, exit_actor, get, get_all, get_all_timeout, get_timeout, init, is_initialized, kill,
+    kill_with, put, shutdown, wait,
 };
 
 /// The types that almost every program names; no functions, no attributes.

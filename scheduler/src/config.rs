@@ -26,6 +26,7 @@
 //! | `segment` | `MOBULA_SEGMENT` | `anonymous` or `named:NAME` |
 //! | `max_processes` | `MOBULA_MAX_PROCESSES` | `16` |
 //! | `waiting` | `MOBULA_WAITING` | `latency` or `thrift` |
+//! | `call_path` | `MOBULA_CALL_PATH` | `shared-memory` or `ipc-channel` |
 
 mod choices;
 
@@ -35,7 +36,7 @@ use std::str::FromStr;
 
 use mobula_store::Segment;
 
-pub use self::choices::{LogLevel, Waiting};
+pub use self::choices::{CallPath, LogLevel, Waiting};
 use crate::machine;
 use crate::node::NodeOptions;
 use crate::resources::{Pool, ResourceError};
@@ -102,6 +103,7 @@ pub struct Config {
     segment: Option<Segment>,
     max_processes: Option<usize>,
     waiting: Option<Waiting>,
+    call_path: Option<CallPath>,
 }
 
 /// What `Config` and environment come to.
@@ -250,6 +252,15 @@ impl Config {
         self
     }
 
+    /// Sets what calls and their answers travel through (default: rings in shared memory).
+    ///
+    /// [`CallPath::IpcChannel`] is the fallback: the same behaviour at several times the cost, but for what a death
+    /// may take with it.
+    pub fn call_path(mut self, path: CallPath) -> Self {
+        self.call_path = Some(path);
+        self
+    }
+
     /// Combines builder, environment and defaults, and checks everything.
     ///
     /// # Errors
@@ -332,6 +343,12 @@ impl Config {
                 var.parse_with("MOBULA_WAITING", "latency or thrift", |text| text.parse().ok())?.unwrap_or_default()
             }
         };
+        let call_path = match self.call_path {
+            Some(path) => path,
+            None => var
+                .parse_with("MOBULA_CALL_PATH", "shared-memory or ipc-channel", |text| text.parse().ok())?
+                .unwrap_or_default(),
+        };
         let spill_dir = self.spill_dir.clone().or_else(|| var.text("MOBULA_SPILL_DIR").map(PathBuf::from));
         if let Some(dir) = spill_dir.as_ref().filter(|dir| dir.exists() && !dir.is_dir()) {
             return Err(invalid("spill_dir", format!("must be a folder, and {} is none", dir.display())));
@@ -367,6 +384,7 @@ impl Config {
         node.env = env;
         node.max_processes = max_processes;
         node.waiting = waiting;
+        node.call_path = call_path;
         node.spill_dir = spill_dir;
         Ok(Resolved { node, driver: DriverOptions { ignore_reinit_error, log_level } })
     }
@@ -519,6 +537,7 @@ mod tests {
             ("MOBULA_SEGMENT", "named:mine"),
             ("MOBULA_NAMESPACE", ""),
             ("MOBULA_WAITING", "thrift"),
+            ("MOBULA_CALL_PATH", "ipc-channel"),
             ("MOBULA_SPILL_DIR", "/var/tmp"),
         ];
         let node = with(&Config::new(), &vars).unwrap().node;
@@ -531,12 +550,15 @@ mod tests {
         assert!(matches!(node.segment, Segment::Named(name) if name == "mine"));
         assert_eq!(node.namespace, None, "an empty variable counts as unset");
         assert_eq!((node.waiting, node.spill_dir), (Waiting::Thrift, Some("/var/tmp".into())));
+        assert_eq!(node.call_path, CallPath::IpcChannel);
 
         let config = Config::new().num_cpus(1.0).resource("disk", 4.0).log_to_driver(true).env("A", "2");
+        let config = config.call_path(CallPath::SharedMemory);
         let node = with(&config, &vars).unwrap().node;
         assert_eq!(node.num_cpus, 1.0);
         assert_eq!(node.resources, BTreeMap::from([("licence".into(), 2.0), ("disk".into(), 4.0)]));
         assert!(node.log_to_driver);
+        assert_eq!(node.call_path, CallPath::SharedMemory);
         assert_eq!(node.env.last(), Some(&("A".into(), "2".into())), "the last one wins when it is set");
     }
 
@@ -578,6 +600,7 @@ mod tests {
             ("MOBULA_SEGMENT", "elsewhere"),
             ("MOBULA_MAX_PROCESSES", "-1"),
             ("MOBULA_WAITING", "long"),
+            ("MOBULA_CALL_PATH", "pigeon"),
         ] {
             let message = with(&Config::new(), &[(name, value)]).unwrap_err().to_string();
             assert!(message.contains(name), "{message}");

@@ -25,6 +25,7 @@
 //! The node does not see calls or results: those go from process to process.
 
 mod actors;
+mod introductions;
 mod launch;
 mod leases;
 mod outlet;
@@ -47,7 +48,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded}
 use ipc_channel::ipc::{self, IpcReceiver};
 use mobula_store::{ObjectId, Segment, Store, StoreOptions};
 
-use crate::config::{self, LogLevel, Waiting};
+use crate::config::{self, CallPath, LogLevel, Waiting};
 use crate::ids::ProcessId;
 use crate::logs;
 use crate::machine;
@@ -104,6 +105,8 @@ pub struct NodeOptions {
     pub start_timeout: Duration,
     /// How processes wait for calls and answers.
     pub waiting: Waiting,
+    /// What calls and their answers travel through.
+    pub call_path: CallPath,
     /// Where objects go that do not fit into memory.
     pub spill_dir: Option<PathBuf>,
     /// How many workers are started ahead; `None`: one a CPU, at most eight.
@@ -131,6 +134,7 @@ impl NodeOptions {
             max_processes: None,
             start_timeout: START_TIMEOUT,
             waiting: Waiting::default(),
+            call_path: CallPath::default(),
             spill_dir: None,
             prestart: None,
             fork_workers: true,
@@ -291,6 +295,7 @@ impl Node {
             process_limit: options.process_limit(),
             prestart: options.started_ahead(),
             waiting: options.waiting,
+            call_path: options.call_path,
         };
         Ok(Starting { info, store, events, parts, helpers })
     }

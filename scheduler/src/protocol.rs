@@ -11,22 +11,22 @@
 //! Every message travels in an [`Envelope`] whose first byte is [`PROTOCOL`]: postcard is not
 //! self-describing, so a peer of another version must be recognised before its body is decoded.
 //! The control plane introduces processes to each other; calls themselves go from caller to callee
-//! through shared-memory rings and never pass here. Results of tasks go from the worker straight
+//! through shared-memory rings, or sockets of their own, and never pass here. Results of tasks go from the worker straight
 //! to the caller, too.
 
 use std::path::PathBuf;
 
-use ipc_channel::ipc::{IpcReceiver, IpcSender};
+use ipc_channel::ipc::{IpcBytesSender, IpcReceiver, IpcSender};
 use mobula_store::{ClientKey, ObjectId};
 use serde::{Deserialize, Serialize};
 
-use crate::config::Waiting;
+use crate::config::{CallPath, Waiting};
 use crate::death::{ActorDeath, LostTask};
 use crate::ids::{ActorId, ProcessId, TaskId};
 use crate::resources::Demand;
 
 /// The version of this protocol; the first byte of every message.
-pub const PROTOCOL: u8 = 2;
+pub const PROTOCOL: u8 = 3;
 
 /// Wraps a message body in the protocol's version byte.
 #[derive(Debug, Serialize, Deserialize)]
@@ -72,6 +72,8 @@ pub struct Welcome {
     pub num_gpus: f64,
     /// How the process waits for calls and answers.
     pub waiting: Waiting,
+    /// What calls and their answers travel through.
+    pub call_path: CallPath,
     /// The most leases of one demand that it is useful to ask for at once.
     pub most_leases: usize,
     /// Where the process receives.
@@ -183,6 +185,10 @@ pub enum ToNode {
         /// The entries, sent by drivers always and by workers if the hash differs from the driver's.
         registry: Vec<RegistryKey>,
     },
+    /// I take frames here; sent before `Ready` by a process of a runtime whose calls travel through ipc-channel.
+    Listens(IpcBytesSender),
+    /// Tell me where this process takes frames, and it where I do; answered by `Introduced`, unless it is gone.
+    Introduce(ClientKey),
     /// I shall create this actor later, when its arguments are there; sent before its handle leaves me.
     ///
     /// Optional: it lets those who watch the actor meanwhile hear of it if I die before.
@@ -328,6 +334,15 @@ pub enum ToProcess {
         call: u64,
         /// Why.
         reason: LostTask,
+    },
+    /// Where another process takes frames: one that was asked for, or that is about to send some.
+    Introduced {
+        /// Its client of the store.
+        client: ClientKey,
+        /// The way there.
+        sender: IpcBytesSender,
+        /// How many processes had been told before.
+        seat: u32,
     },
     /// A process has ended and its client of the store has been reaped; sent to everybody.
     ProcessGone(ClientKey),

@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod call_path;
 mod lifecycle;
 mod misuse;
 mod resources;

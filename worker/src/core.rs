@@ -40,6 +40,7 @@ use crate::refs::{Outcome, RefInner};
 use crate::registry::Registry;
 use crate::route::Route;
 use crate::seats::{Delivery, LeasedJob, SeatKey};
+use crate::transport::Transport;
 use crate::{actor, sys};
 
 static CURRENT: RwLock<Option<Arc<Core>>> = RwLock::new(None);
@@ -127,7 +128,7 @@ pub(crate) struct Core {
     node_id: String,
     namespace: String,
     store: Store,
-    link: Link,
+    link: Arc<Link>,
     pump: Pump,
     registry: &'static Registry,
     /// Tells this runtime's objects from those of every other.
@@ -187,6 +188,7 @@ impl Core {
             namespace,
             registry_hash,
             waiting,
+            call_path,
             most_leases,
             inbox,
             node,
@@ -194,8 +196,8 @@ impl Core {
         } = welcome;
         let store =
             Store::attach(&store_address).map_err(|error| Error::from_store(&error, "cannot attach the store"))?;
-        let mailbox =
-            store.mailbox().ok_or_else(|| Error::system("the store gave this process no mailbox for its calls"))?;
+        let link = Arc::new(Link::new(process, node, line));
+        let (transport, mailbox) = Transport::open(call_path, &store, &link)?;
         let client = store.client();
         let core = Arc::new(Core {
             kind,
@@ -203,8 +205,8 @@ impl Core {
             pid: std::process::id(),
             node_id,
             namespace,
-            link: Link::new(process, node, line),
-            pump: Pump::new(store.bell(), mailbox, waiting),
+            link,
+            pump: Pump::new(store.bell(), transport, mailbox, waiting),
             registry,
             nonce: nonce(),
             pending: PendingTable::default(),
@@ -226,6 +228,8 @@ impl Core {
         });
         set_current(Some(core.clone()));
         let entries = kind == Kind::Driver || registry.hash() != registry_hash;
+        let letters = core.pump.transport().start(&core)?;
+        lock(&core.threads).extend(letters);
         core.link.send(ToNode::Ready {
             pid: core.pid,
             client,
@@ -325,6 +329,7 @@ impl Core {
             set_current(None);
         }
         self.link.set_broken();
+        self.pump.transport().close();
         self.pump.wake();
         self.pump.kick_service();
         // What waits in vain holds refs and handles, which hold this core, and each other.
@@ -515,6 +520,7 @@ impl Core {
                 if let Some(peer) = lock(&self.peers).remove(&client) {
                     peer.set_gone();
                 }
+                self.pump.transport().forget(client);
             }
             Event::EndActor(actor) => self.executor.end(actor),
             Event::NodeGone => self.node_gone(work),
@@ -613,7 +619,7 @@ impl Core {
 
     /// Returns the process behind a client of the store.
     pub(crate) fn peer(&self, key: ClientKey) -> Arc<Peer> {
-        lock(&self.peers).entry(key).or_insert_with(|| Arc::new(Peer::new(&self.store, key))).clone()
+        lock(&self.peers).entry(key).or_insert_with(|| Arc::new(Peer::new(self.pump.transport(), key))).clone()
     }
 
     /// Sends an answer, now or as soon as there is room.
@@ -736,7 +742,7 @@ impl Core {
         let peers: Vec<_> = lock(&self.peers).values().cloned().collect();
         let routes: Vec<_> = self.routes().values().cloned().collect();
         routes.iter().all(|route| route.is_idle())
-            && peers.iter().all(|peer| peer.is_taken())
+            && peers.iter().all(|peer| peer.is_delivered())
             && !self.pending.has_promises()
     }
 }

@@ -62,6 +62,7 @@ mod sys;
 mod task;
 #[allow(unsafe_code, reason = "runs before main, in the place of the C runtime")]
 mod test_support;
+mod transport;
 mod value;
 
 #[doc(no_inline)]
@@ -70,7 +71,7 @@ pub use mobula_store as store;
 #[doc(no_inline)]
 pub use serde;
 
-pub use mobula_scheduler::config::{Config, LogLevel, Waiting};
+pub use mobula_scheduler::config::{CallPath, Config, LogLevel, Waiting};
 pub use mobula_scheduler::death::{ActorDeath, DeathCause};
 pub use mobula_scheduler::ids::{ActorId, TaskId};
 pub use mobula_store::{Array, ArrayMut, ObjectId, Segment};

@@ -198,6 +198,9 @@ fn handle(core: &Arc<Core>, message: ToProcess) {
                 route.up(core, client);
             }
         }
+        ToProcess::Introduced { client, sender, seat } => {
+            core.pump().transport().introduced(core, client, sender, seat);
+        }
         ToProcess::ActorDown(death) => core.pump().report(Event::ActorDown(death)),
         ToProcess::TaskLost { call, reason } => core.pump().report(Event::TaskLost { call, reason }),
         ToProcess::ProcessGone(client) => core.pump().report(Event::ProcessGone(client)),

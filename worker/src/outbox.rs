@@ -1,11 +1,10 @@
-//! Sending: the ring towards each process that this one talks to, and what its full ring left over.
+//! Sending: the line towards each process that this one talks to, and what it left over when it was full.
 //!
 //! Answers queue here, calls in their [`Route`](crate::route::Route): a call that cannot be sent
-//! yet may have to wait for its arguments too, an answer never does. The ring is opened with the
-//! first frame; while the store has none to give it counts as full.
+//! yet may have to wait for its arguments too, an answer never does.
 //!
 //! - **WK-13** The holds of an answer stay until the receiver has taken the frame, and so has its
-//!   own (`RingSender::taken`).
+//!   own (`Line::taken`).
 //! - **WK-14** Answers to one process leave in the order in which they were made; each call gets one,
 //!   if only an error.
 
@@ -13,10 +12,11 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use mobula_store::{ClientKey, ObjectHold, RingError, RingSender, SendError, Store};
+use mobula_store::{ClientKey, ObjectHold, SendError};
 
 use crate::error::Error;
 use crate::frames::{self, FrameWriter};
+use crate::transport::{Line, Transport};
 
 /// A process that this one sends to.
 pub(crate) struct Peer {
@@ -25,9 +25,7 @@ pub(crate) struct Peer {
 }
 
 struct PeerState {
-    key: ClientKey,
-    store: Store,
-    ring: Option<RingSender>,
+    line: Line,
     backlog: VecDeque<(Vec<u8>, Vec<ObjectHold>)>,
     unacked: VecDeque<(u64, Vec<ObjectHold>)>,
     /// The position after the last frame that was sent.
@@ -36,11 +34,9 @@ struct PeerState {
 }
 
 impl Peer {
-    pub(crate) fn new(store: &Store, key: ClientKey) -> Self {
+    pub(crate) fn new(transport: &Transport, key: ClientKey) -> Self {
         let state = PeerState {
-            key,
-            store: store.clone(),
-            ring: None,
+            line: transport.line(key),
             backlog: VecDeque::new(),
             unacked: VecDeque::new(),
             sent: 0,
@@ -61,12 +57,12 @@ impl Peer {
         Ok(state.sent)
     }
 
-    /// True if the process has taken what was sent at a position, also after its end.
-    pub(crate) fn has_taken(&self, position: u64) -> bool {
-        self.lock().ring.as_ref().is_some_and(|ring| ring.taken() >= position)
+    /// True if the process may have taken what was sent at a position, also after its end.
+    pub(crate) fn may_have_taken(&self, position: u64) -> bool {
+        self.lock().line.may_have_taken(position)
     }
 
-    /// Sends a call if `open` is true under the lock of this process's ring; `None` if it is not.
+    /// Sends a call if `open` is true under the lock of this process's line; `None` if it is not.
     #[inline]
     pub(crate) fn call_if(&self, open: &AtomicBool, frame: &[u8]) -> Option<Result<(), SendError>> {
         let mut state = self.lock();
@@ -83,7 +79,7 @@ impl Peer {
     ) -> Option<Result<bool, SendError>> {
         let mut state = self.lock();
         open.load(Ordering::Relaxed).then(|| {
-            let (sent, handed) = state.ring()?.try_send_to_wait(frame, wish)?;
+            let (sent, handed) = state.line.try_send_to_wait(frame, wish)?;
             state.sent = sent;
             Ok(handed)
         })
@@ -133,10 +129,11 @@ impl Peer {
         state.unacked.front().is_some_and(|(position, _)| *position <= taken)
     }
 
-    /// True if everything that was sent has been taken, or never will be.
-    pub(crate) fn is_taken(&self) -> bool {
+    /// True if everything that was sent arrives even if this process ends now, or never will.
+    pub(crate) fn is_delivered(&self) -> bool {
         let state = self.lock();
-        state.gone || (state.backlog.is_empty() && state.taken() >= state.sent)
+        let is_held = state.unacked.back().is_some_and(|(position, _)| *position > state.taken());
+        state.gone || (state.backlog.is_empty() && !is_held && state.line.delivered() >= state.sent)
     }
 
     /// The process has ended: nothing will be taken any more.
@@ -157,32 +154,8 @@ impl Peer {
 impl PeerState {
     #[inline]
     fn try_send(&mut self, frame: &[u8], ack: bool) -> Result<(), SendError> {
-        self.sent = self.ring()?.try_send(frame, ack)?;
+        self.sent = self.line.try_send(frame, ack)?;
         Ok(())
-    }
-
-    #[inline]
-    fn ring(&mut self) -> Result<&mut RingSender, SendError> {
-        if self.ring.is_none() {
-            self.open()?;
-        }
-        self.ring.as_mut().ok_or(SendError::Full)
-    }
-
-    #[cold]
-    fn open(&mut self) -> Result<(), SendError> {
-        match self.store.open_ring(self.key) {
-            Ok(ring) => {
-                self.ring = Some(ring);
-                Ok(())
-            }
-            Err(RingError::PeerGone) => Err(SendError::PeerGone),
-            // Another one is given back sooner or later.
-            Err(error) => {
-                tracing::warn!(peer = ?self.key, %error, "no ring to a process yet");
-                Err(SendError::Full)
-            }
-        }
     }
 
     /// Sends an answer; gives the holds back if there is no room.
@@ -225,10 +198,7 @@ impl PeerState {
     }
 
     fn taken(&self) -> u64 {
-        match &self.ring {
-            Some(ring) if !self.gone => ring.taken(),
-            _ => u64::MAX,
-        }
+        if self.gone { u64::MAX } else { self.line.taken() }
     }
 
     fn collect(&mut self) {

@@ -43,12 +43,13 @@ use std::time::{Duration, Instant};
 use mobula_scheduler::config::Waiting;
 use mobula_scheduler::death::{ActorDeath, LostTask};
 use mobula_scheduler::ids::{ActorId, TaskId};
-use mobula_store::{Bell, ClientKey, Mailbox, Role};
+use mobula_store::{Bell, ClientKey, Role};
 
 use crate::core::Core;
 use crate::deferred::Work;
 use crate::executor::Arrived;
 use crate::spin::Spin;
+use crate::transport::{Mailbox, Transport};
 
 /// How many frames one ring may give before the next one's turn.
 const BUDGET: usize = 64;
@@ -93,6 +94,7 @@ struct Inbox {
 /// The parts of the pump that threads share.
 pub(crate) struct Pump {
     bell: Bell,
+    transport: Transport,
     inbox: Mutex<Inbox>,
     wanted: AtomicBool,
     /// The service thread ticks: a leader need not give the bell back.
@@ -147,13 +149,14 @@ impl Progress {
 }
 
 impl Pump {
-    pub(crate) fn new(bell: Bell, mailbox: Mailbox, waiting: Waiting) -> Self {
+    pub(crate) fn new(bell: Bell, transport: Transport, mailbox: Mailbox, waiting: Waiting) -> Self {
         let cpus = match waiting {
             Waiting::Thrift => 1,
             _ => cpus(),
         };
         Pump {
             bell,
+            transport,
             inbox: Mutex::new(Inbox { mailbox, arrived: Arrived::default() }),
             wanted: AtomicBool::new(false),
             ticking: AtomicBool::new(false),
@@ -172,8 +175,20 @@ impl Pump {
         self.spin.begin_short();
     }
 
-    /// Hands the leader something that the node reported.
+    /// What frames of this process travel through.
+    pub(crate) fn transport(&self) -> &Transport {
+        &self.transport
+    }
+
+    /// Hands the leader something that the node reported, once the mailbox has what came before it (WK-32).
     pub(crate) fn report(&self, event: Event) {
+        if let Some(event) = self.transport.hold_back(event) {
+            self.deliver(event);
+        }
+    }
+
+    /// Hands the leader something that the node reported before what lies in the mailbox now.
+    pub(crate) fn deliver(&self, event: Event) {
         self.events.lock().unwrap_or_else(PoisonError::into_inner).push(event);
         self.has_events.store(true, Ordering::SeqCst);
         self.wake();
@@ -182,6 +197,11 @@ impl Pump {
     /// Tells all waiting threads that a condition may have changed outside of a drain.
     pub(crate) fn wake(&self) {
         self.progress.bump();
+        self.bell.kick();
+    }
+
+    /// Wakes whoever is in charge: something lies in the mailbox.
+    pub(crate) fn ring(&self) {
         self.bell.kick();
     }
 

@@ -50,6 +50,33 @@ pub enum Waiting {
     Thrift,
 }
 
+/// What calls and their answers travel through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum CallPath {
+    /// Rings in the store's shared memory.
+    #[default]
+    SharedMemory,
+    /// Sockets of `ipc-channel`, as the control plane does: a fallback that costs several system calls and thread
+    /// switches a call.
+    ///
+    /// What a process had answered just before it died may be lost with it, and a call or task that was sent to it
+    /// counts as maybe started.
+    IpcChannel,
+}
+
+impl FromStr for CallPath {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text.to_ascii_lowercase().as_str() {
+            "shared-memory" => Ok(CallPath::SharedMemory),
+            "ipc-channel" => Ok(CallPath::IpcChannel),
+            _ => Err(()),
+        }
+    }
+}
+
 impl FromStr for Waiting {
     type Err = ();
 

@@ -8,13 +8,14 @@ use ipc_channel::ipc::{self, IpcSender};
 use mobula_store::{ClientKey, Store};
 
 use super::actors::{Actor, Early};
+use super::introductions::Letterbox;
 use super::launch::Recipe;
 use super::outlet::{Outlet, Position};
 use super::tasks::{Task, TaskQueue};
 use super::template::Template;
 use super::workers::{Purpose, Worker};
 use super::{NodeError, NodeInfo};
-use crate::config::Waiting;
+use crate::config::{CallPath, Waiting};
 use crate::death::ActorDeath;
 use crate::ids::{ActorId, ProcessId, TaskId};
 use crate::logs;
@@ -63,6 +64,7 @@ pub(super) struct Parts {
     pub(super) process_limit: usize,
     pub(super) prestart: usize,
     pub(super) waiting: Waiting,
+    pub(super) call_path: CallPath,
 }
 
 /// A process that has been welcomed.
@@ -74,6 +76,8 @@ pub(super) struct Process {
     pub(super) worker: Option<u64>,
     /// The messages that end leases here and are not answered yet, in order.
     pub(super) ends: VecDeque<Position>,
+    /// Where it takes frames, if they do not travel through rings.
+    pub(super) letterbox: Option<Letterbox>,
 }
 
 /// The registry that workers are compared with.
@@ -214,6 +218,8 @@ impl State {
             ToNode::Ready { pid, client, registry_hash, registry } => {
                 self.ready(process, pid, client, registry_hash, registry);
             }
+            ToNode::Listens(sender) => self.listens(process, sender),
+            ToNode::Introduce(client) => self.introduce(process, client),
             ToNode::ExpectActor { actor, class_name } => self.expect_actor(process, actor, class_name),
             ToNode::CreateActor(spec) => self.create_actor(process, spec),
             ToNode::SubmitTask(spec) => self.submit_task(process, spec),
@@ -266,12 +272,14 @@ impl State {
             same_executable: self.parts.recipe.exe.is_none(),
             num_gpus: self.parts.pool.total_gpus(),
             waiting: self.parts.waiting,
+            call_path: self.parts.call_path,
             most_leases: self.parts.process_limit,
             inbox,
             node: self.parts.loopback.clone(),
         };
-        self.processes
-            .insert(process, Process { outlet: Outlet::new(sender), client: None, worker, ends: VecDeque::new() });
+        let outlet = Outlet::new(sender);
+        let entry = Process { outlet, client: None, worker, ends: VecDeque::new(), letterbox: None };
+        self.processes.insert(process, entry);
         Ok(welcome)
     }
 

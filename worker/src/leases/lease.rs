@@ -27,7 +27,7 @@ pub(super) struct Task {
     pub(super) depth: u32,
     pub(super) function: &'static TaskFunction,
     pub(super) frame: Vec<u8>,
-    /// Where in the ring of its lease it is.
+    /// Where among the frames to the worker of its lease it is.
     pub(super) position: u64,
 }
 
@@ -160,7 +160,7 @@ impl Lease {
     /// The worker is gone: returns the task that may have begun, if there is one, and those that have not.
     pub(super) fn into_tasks(mut self) -> (Option<Task>, VecDeque<Task>) {
         let peer = &self.peer;
-        let begun = self.sent.pop_front_if(|task| peer.has_taken(task.position));
+        let begun = self.sent.pop_front_if(|task| peer.may_have_taken(task.position));
         (begun, self.sent)
     }
 
