@@ -37,6 +37,10 @@ fn noted(diary: String, number: u64, bytes: Vec<u8>) -> (u64, Vec<u8>) {
         // Longer than a tick: its caller wants the others back.
         std::thread::sleep(Duration::from_millis(4));
     }
+    if number % 16 == 14 {
+        // Sleeps on a task of its own, through a lease of its worker.
+        assert_eq!(mobula::get(&square::remote(number)).unwrap(), number * number);
+    }
     (number, bytes)
 }
 

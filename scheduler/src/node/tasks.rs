@@ -359,7 +359,10 @@ impl State {
     /// Ends the tasks that a process owns: those that wait at once, those that run if nothing of
     /// anybody else runs in the same worker.
     pub(super) fn end_owned_tasks(&mut self, process: ProcessId) {
-        let owned: Vec<_> = self.tasks.iter().filter(|(_, task)| task.owner == process).map(|(&id, _)| id).collect();
+        // One that lives gives its leases back by itself.
+        let alive = self.processes.contains_key(&process);
+        let ends = |task: &Task| task.owner == process && !(alive && task.is_lease());
+        let owned: Vec<_> = self.tasks.iter().filter(|(_, task)| ends(task)).map(|(&id, _)| id).collect();
         for id in owned {
             match self.tasks.get(&id).map(|task| &task.state) {
                 Some(&TaskState::Granted { worker: Some(worker), .. }) => {
@@ -388,7 +391,8 @@ impl State {
     }
 
     pub(super) fn inherit_tasks(&mut self, from: ProcessId, to: ProcessId) {
-        for task in self.tasks.values_mut().filter(|task| task.owner == from) {
+        // A lease stays with who uses it.
+        for task in self.tasks.values_mut().filter(|task| task.owner == from && !task.is_lease()) {
             task.owner = to;
         }
     }
