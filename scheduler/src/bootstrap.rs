@@ -15,7 +15,7 @@
 //!     |  accept: the Welcome is already there
 //! ```
 //!
-//! A *template* ([`crate::template`]) joins in the same way and becomes many workers: `join` returns in each
+//! A *template* (`template.rs`) joins in the same way and becomes many workers: `join` returns in each
 //! of its copies.
 //!
 //! Step 3 is why nobody ever hangs in `accept`, which knows no timeout: a worker calls it only when
