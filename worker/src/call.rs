@@ -251,9 +251,6 @@ fn write(
 ) -> Result<Option<ObjectHold>> {
     let spilled = spill(core, bytes, holds, patience)?;
     writer.call(call, core.nonce(), actor, method, depth);
-    match &spilled {
-        Some(hold) => writer.stored(hold.id()),
-        None => writer.inline(bytes, holds.iter().map(ObjectHold::id)),
-    }
+    writer.args(spilled.as_ref(), bytes, holds);
     Ok(spilled)
 }

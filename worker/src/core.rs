@@ -436,10 +436,13 @@ impl Core {
             }
             Some(Frame::Failed { call, error }) => {
                 answers.pause();
-                if let Some(queue) = self.pending.queue_of(call) {
+                let Some(pending) = self.pending.remove(call) else {
+                    return;
+                };
+                if let Callee::Leased(_, queue) = &pending.callee {
                     queue.answered(self, call, work);
                 }
-                self.settle_failed(call, Error::from_bytes(error), work);
+                self.settle(pending, &Error::from_bytes(error), work);
             }
             None => tracing::error!(?from, len = frame.len(), "a damaged frame arrived and was dropped"),
         }

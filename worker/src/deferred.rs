@@ -162,14 +162,14 @@ impl Deferred {
                 Readiness::Ready => (waiting, None),
             }
         };
-        let sent = match failure {
+        let packed = match failure {
             Some(error) => Err(error),
             None => {
                 waiting.submission.args_mut().fill();
                 waiting.submission.pack(core, patience)
             }
         };
-        match sent {
+        match packed {
             Err(error) if patience.is_some() && is_worth_another_try(&error, &mut waiting.full_since) => {
                 *self.slot() = Some(waiting);
                 core.add_deferred(self.clone());

@@ -19,7 +19,7 @@
 //! - **WK-4** The receiver adopts a hold of every listed id before it gives the frame's space back.
 
 use mobula_scheduler::ids::ActorId;
-use mobula_store::{MAX_FRAME, ObjectId};
+use mobula_store::{MAX_FRAME, ObjectHold, ObjectId};
 
 const CALL: u8 = 1;
 const DONE: u8 = 2;
@@ -43,6 +43,14 @@ pub(crate) fn object_id(nonce: Nonce, call: u64, index: u8) -> ObjectId {
     bytes[..8].copy_from_slice(&nonce.to_le_bytes());
     bytes[8..].copy_from_slice(&(call << 8 | u64::from(index)).to_le_bytes());
     ObjectId::from_bytes(bytes)
+}
+
+/// Returns the nonce and the number that [`object_id`] made an id of.
+pub(crate) fn nonce_and_number(id: ObjectId) -> (Nonce, u64) {
+    let (mut nonce, mut number) = ([0; 8], [0; 8]);
+    nonce.copy_from_slice(&id.as_bytes()[..8]);
+    number.copy_from_slice(&id.as_bytes()[8..]);
+    (Nonce::from_le_bytes(nonce), u64::from_le_bytes(number) >> 8)
 }
 
 /// The index of objects that come from `put` in [`object_id`].
@@ -242,6 +250,14 @@ impl FrameWriter {
         self.number(ids.len() as u64);
         for id in ids {
             self.buffer.extend_from_slice(id.as_bytes());
+        }
+    }
+
+    /// Adds arguments: the object that they were put into, if they were, else themselves.
+    pub(crate) fn args(&mut self, spilled: Option<&ObjectHold>, bytes: &[u8], holds: &[ObjectHold]) {
+        match spilled {
+            Some(hold) => self.stored(hold.id()),
+            None => self.inline(bytes, holds.iter().map(ObjectHold::id)),
         }
     }
 

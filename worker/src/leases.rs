@@ -34,7 +34,7 @@ use mobula_scheduler::death::LostTask;
 use mobula_scheduler::ids::TaskId;
 use mobula_scheduler::protocol::{LeaseSpec, ToNode};
 use mobula_scheduler::resources::Demand;
-use mobula_store::{ClientKey, ObjectId};
+use mobula_store::ClientKey;
 
 use crate::core::Core;
 use crate::deferred::Work;
@@ -60,11 +60,7 @@ pub(crate) fn lease_id(nonce: Nonce, number: u64) -> TaskId {
 
 /// Returns whose lease it is, and its number there.
 pub(crate) fn lease_of(id: TaskId) -> (Nonce, u64) {
-    let object: ObjectId = id.object();
-    let (mut nonce, mut number) = ([0; 8], [0; 8]);
-    nonce.copy_from_slice(&object.as_bytes()[..8]);
-    number.copy_from_slice(&object.as_bytes()[8..]);
-    (Nonce::from_le_bytes(nonce), u64::from_le_bytes(number) >> 8)
+    frames::nonce_and_number(id.object())
 }
 
 /// The queues and leases of this process.

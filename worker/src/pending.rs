@@ -228,10 +228,6 @@ impl PendingTable {
         Answers { pending: self, table: None, taken: 0 }
     }
 
-    pub(crate) fn insert(&self, call: u64, pending: PendingCall) {
-        self.lock().insert(call, pending);
-    }
-
     pub(crate) fn remove(&self, call: u64) -> Option<PendingCall> {
         self.lock().remove(call)
     }

@@ -173,10 +173,7 @@ pub fn try_submit_task<K: Task, R: Returns>(settings: &TaskSettings, args: Args)
         }
         return Ok(submit_leased::<R>(&core, function, &queue, code, args));
     }
-    let call = core.next_call();
-    let (refs, call_refs) = R::make(Birth::Pending(&core, call));
-    core.pending()
-        .insert(call, PendingCall { refs: call_refs, callee: Callee::Task(function.name), holds: Vec::new() });
+    let (call, refs) = enter::<R>(&core, Callee::Task(function.name));
     let spec = Box::new(TaskSpec {
         task: task_id(&core, call),
         caller: core.store().client(),
@@ -201,12 +198,9 @@ fn submit_leased<R: Returns>(
     code: u64,
     args: Args,
 ) -> R::Refs {
-    let call = core.next_call();
     let depth = context::depth();
-    let (refs, call_refs) = R::make(Birth::Pending(core, call));
-    let callee = Callee::Leased(function.name, queue.clone());
+    let (call, refs) = enter::<R>(core, Callee::Leased(function.name, queue.clone()));
     if args.refs().next().is_some() {
-        core.pending().insert(call, PendingCall { refs: call_refs, callee, holds: Vec::new() });
         Submission::Leased { call, function, queue: queue.clone(), code, depth, args }.submit(core);
         return refs;
     }
@@ -214,15 +208,26 @@ fn submit_leased<R: Returns>(
     let sent = call::with_writer(|writer| {
         let spilled = write(writer, core, call, code, depth, (&bytes, &holds), None)?;
         holds.extend(spilled);
-        core.pending().insert(call, PendingCall { refs: call_refs, callee, holds });
+        core.pending().add_holds(call, holds);
         queue.submit(core, function, call, depth, writer.bytes());
         Ok(())
     });
     arg::recycle(bytes);
     match sent {
         Ok(()) => refs,
-        Err(error) => R::make(Birth::Failed(Some(core), call, &error)).0,
+        Err(error) => {
+            drop(core.pending().remove(call));
+            R::make(Birth::Failed(Some(core), call, &error)).0
+        }
     }
+}
+
+/// Enters a task among the unanswered calls; returns its number and its refs.
+fn enter<R: Returns>(core: &Arc<Core>, callee: Callee) -> (u64, R::Refs) {
+    core.pending().enter(|call| {
+        let (refs, call_refs) = R::make(Birth::Pending(core, call));
+        (refs, PendingCall { refs: call_refs, callee, holds: Vec::new() })
+    })
 }
 
 /// Writes a task's frame; returns the hold of the arguments if they went into the store.
@@ -237,10 +242,7 @@ pub(crate) fn write(
 ) -> Result<Option<ObjectHold>> {
     let spilled = call::spill(core, bytes, holds, patience)?;
     writer.task(call, core.nonce(), code, depth);
-    match &spilled {
-        Some(hold) => writer.stored(hold.id()),
-        None => writer.inline(bytes, holds.iter().map(ObjectHold::id)),
-    }
+    writer.args(spilled.as_ref(), bytes, holds);
     Ok(spilled)
 }
 
@@ -250,9 +252,7 @@ fn task_id(core: &Core, call: u64) -> TaskId {
 
 /// Returns the caller's nonce out of a task's id.
 pub(crate) fn nonce_of(task: TaskId) -> frames::Nonce {
-    let mut half = [0; 8];
-    half.copy_from_slice(&task.object().as_bytes()[..8]);
-    frames::Nonce::from_le_bytes(half)
+    frames::nonce_and_number(task.object()).0
 }
 
 /// Returns the id by which the context of an actor's call names it.
