@@ -224,12 +224,32 @@ impl Bell {
         self.door().ring();
     }
 
+    /// Says whether another client of which a user thread polls seems to be on the calling thread's processor, so that
+    /// looking for its answer would keep it from giving one.
+    #[cold]
+    pub fn is_crowded(&self) -> bool {
+        let me = self.host.key().index;
+        let others = self.polled().filter(|index| *index != me).map(|index| Handover::of(&self.shared, index));
+        self.handover().is_some_and(|handover| handover.is_crowded(others))
+    }
+
+    /// Moves the calling thread, which polls, to another processor, if it may use one.
+    pub fn step_aside(&self) {
+        if let Some(handover) = self.handover() {
+            handover.step_aside();
+        }
+    }
+
     /// Counts the clients of the store of which a user thread polls: who looks for frames, or works between two looks.
     ///
     /// Who works without looking puts the service thread in charge ([`Bell::poll_end`]) and is not counted.
     pub fn awake(&self) -> usize {
+        self.polled().count()
+    }
+
+    fn polled(&self) -> impl Iterator<Item = u16> + '_ {
         let alive = (0..self.shared.layout.clients).filter_map(|index| client::at(&self.shared, index, client::ALIVE));
-        alive.filter(|client| Doorbell::of(&self.shared, client.index).is_polled()).count()
+        alive.map(|client| client.index).filter(|index| Doorbell::of(&self.shared, *index).is_polled())
     }
 
     /// Makes the service thread's present or next [`Bell::park`] return true, whoever is in charge.

@@ -384,7 +384,7 @@ pub(crate) fn wait_until(core: &Core, wait: Wait<'_>, mut done: impl FnMut() -> 
                 let changed = |lead: &Lead<'_>| lead.has_work() || pump.progress.now() != seen;
                 let looked = match pump.take_sleepy() {
                     true => Err(Instant::now()),
-                    false => pump.spin.run(wait.deadline, || pump.bell.awake(), || changed(&lead)),
+                    false => pump.spin.run(wait.deadline, &pump.bell, || changed(&lead)),
                 };
                 if let Err(start) = looked {
                     sleepy();

@@ -10,6 +10,10 @@
 //! more clients are awake than there are processors: one of those may be the one that is waited for. It is asked
 //! again and again, since waking somebody makes them one more.
 //!
+//! *Whether it keeps off whom it waits for.* The kernel may wake the callee on the caller's own processor though another
+//! one is idle, and leaves both there. Who sees that the first time sleeps at once: for one answer that is the quickest.
+//! If it happens again soon, looking is worth moving to another processor for.
+//!
 //! *Whether it pays.* It does if what is waited for comes within [`LONGEST`], sleep and wake-up included; the waits
 //! themselves tell. Where a wake-up takes longer than that, two processes that have begun to sleep on each other would
 //! do so for ever: so of the sleeps that were hardly longer than a wake-up every [`PROBE_EVERY`]th is put off by
@@ -17,6 +21,8 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+use mobula_store::Bell;
 
 /// Nanoseconds, as all of these.
 const SHORTEST: u64 = 2_000;
@@ -27,9 +33,38 @@ const PROBE_EVERY: u32 = 4;
 /// Two processes that sleep on each other sleep no longer than this if there is nothing else to do.
 const HARDLY: u64 = 300_000;
 
+/// Two looks in vain on a crowded processor that are no farther apart than this are of one loop.
+const AGAIN: u64 = 300_000;
+
 const QUICK_LOOKS: u32 = 200;
 /// How many looks there are between two looks at the clock and at who is awake.
 const LOOKS: u32 = 32;
+
+/// What else is awake on this machine.
+pub(crate) trait Company {
+    /// Counts the clients that are awake, this one among them.
+    fn awake(&self) -> usize;
+
+    /// Says whether another one is on this thread's processor.
+    fn is_crowded(&self) -> bool;
+
+    /// Moves this thread to another processor.
+    fn step_aside(&self);
+}
+
+impl Company for Bell {
+    fn awake(&self) -> usize {
+        Bell::awake(self)
+    }
+
+    fn is_crowded(&self) -> bool {
+        Bell::is_crowded(self)
+    }
+
+    fn step_aside(&self) {
+        Bell::step_aside(self);
+    }
+}
 
 /// What this process has learned about looking.
 pub(crate) struct Spin {
@@ -37,11 +72,20 @@ pub(crate) struct Spin {
     nanos: AtomicU64,
     /// Counts the sleeps that were hardly longer than a wake-up.
     short_sleeps: AtomicU32,
+    born: Instant,
+    /// When the processor was crowded last, in nanoseconds since `born`.
+    crowded: AtomicU64,
 }
 
 impl Spin {
     pub(crate) fn new(cpus: usize) -> Self {
-        Spin { cpus, nanos: AtomicU64::new(if cpus > 1 { LONGEST } else { 0 }), short_sleeps: AtomicU32::new(0) }
+        Spin {
+            cpus,
+            nanos: AtomicU64::new(if cpus > 1 { LONGEST } else { 0 }),
+            short_sleeps: AtomicU32::new(0),
+            born: Instant::now(),
+            crowded: AtomicU64::new(0),
+        }
     }
 
     /// Begins with short looks: who has just started waits for work that may be long in coming, and those who make it
@@ -60,7 +104,7 @@ impl Spin {
     pub(crate) fn run(
         &self,
         deadline: Option<Instant>,
-        awake: impl Fn() -> usize,
+        company: &impl Company,
         mut look: impl FnMut() -> bool,
     ) -> Result<(), Instant> {
         for _ in 0..QUICK_LOOKS {
@@ -71,11 +115,17 @@ impl Spin {
         }
         let start = Instant::now();
         let budget = self.budget();
+        if self.cpus > 1 && company.is_crowded() {
+            if !self.is_crowded_again(start) {
+                return Err(start);
+            }
+            company.step_aside();
+        }
         let mut end = start + Duration::from_nanos(budget);
         if let Some(deadline) = deadline {
             end = end.min(deadline);
         }
-        while Instant::now() < end && awake() <= self.cpus {
+        while Instant::now() < end && company.awake() <= self.cpus {
             for _ in 0..LOOKS {
                 if look() {
                     if budget == PROBE {
@@ -87,6 +137,13 @@ impl Spin {
             }
         }
         Err(start)
+    }
+
+    /// Notes that the processor is crowded; true if it was a moment ago.
+    fn is_crowded_again(&self, now: Instant) -> bool {
+        let now = u64::try_from(now.saturating_duration_since(self.born).as_nanos()).unwrap_or(u64::MAX);
+        let before = self.crowded.swap(now, Ordering::Relaxed);
+        before != 0 && now.saturating_sub(before) < AGAIN
     }
 
     /// Learns from a wait that ended in sleep.
@@ -117,7 +174,37 @@ impl Spin {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
+
+    /// How many are awake, and how often the processor is still crowded.
+    struct Crowd {
+        awake: usize,
+        crowded: Cell<u32>,
+        moved: Cell<u32>,
+    }
+
+    impl Crowd {
+        fn of(awake: usize) -> Crowd {
+            Crowd { awake, crowded: Cell::new(0), moved: Cell::new(0) }
+        }
+    }
+
+    impl Company for Crowd {
+        fn awake(&self) -> usize {
+            self.awake
+        }
+
+        fn is_crowded(&self) -> bool {
+            self.crowded.get() > 0
+        }
+
+        fn step_aside(&self) {
+            self.crowded.set(0);
+            self.moved.set(self.moved.get() + 1);
+        }
+    }
 
     fn asleep(spin: &Spin, nanos: u64) -> u64 {
         spin.learn(Duration::from_nanos(nanos));
@@ -134,14 +221,10 @@ mod tests {
             asleep(&spin, LONGEST + 1);
         }
         let mut looks = 0;
-        let found = spin.run(
-            None,
-            || 2,
-            || {
-                looks += 1;
-                looks > QUICK_LOOKS
-            },
-        );
+        let found = spin.run(None, &Crowd::of(2), || {
+            looks += 1;
+            looks > QUICK_LOOKS
+        });
         assert!(found.is_ok());
         assert_eq!(spin.budget(), LONGEST, "what was looked for came: looking pays");
     }
@@ -158,16 +241,35 @@ mod tests {
     fn nobody_looks_for_long_while_processors_are_short() {
         let spin = Spin::new(2);
         let mut looks = 0;
-        let found = spin.run(
-            None,
-            || 3,
-            || {
-                looks += 1;
-                false
-            },
-        );
+        let found = spin.run(None, &Crowd::of(3), || {
+            looks += 1;
+            false
+        });
         assert!(found.is_err());
         assert_eq!(looks, QUICK_LOOKS);
+    }
+
+    #[test]
+    fn who_keeps_another_one_off_sleeps_at_first_and_then_moves() {
+        let spin = Spin::new(2);
+        let crowd = Crowd::of(2);
+        let in_vain = || {
+            let mut looks = 0;
+            let look = || {
+                looks += 1;
+                false
+            };
+            assert!(spin.run(None, &crowd, look).is_err());
+            looks
+        };
+        crowd.crowded.set(1);
+        assert_eq!((in_vain(), crowd.moved.get()), (QUICK_LOOKS, 0));
+        assert!(in_vain() > QUICK_LOOKS, "moved, and looked");
+        assert_eq!(crowd.moved.get(), 1);
+        // Long afterwards it is another matter.
+        spin.crowded.store(0, Ordering::Relaxed);
+        crowd.crowded.set(1);
+        assert_eq!((in_vain(), crowd.moved.get()), (QUICK_LOOKS, 1));
     }
 
     #[test]
