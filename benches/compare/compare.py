@@ -72,7 +72,7 @@ def environments():
 
 
 def mobula(arguments):
-    program = ["cargo", "run", "--quiet", "--release", "-p", "mobula-bench", "--"]
+    program = ["cargo", "run", "--quiet", "--profile", "dist", "-p", "mobula-bench", "--"]
     return ([arguments.bench] if arguments.bench else program) + arguments.suites + ["--json"]
 
 
