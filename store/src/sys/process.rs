@@ -1,7 +1,7 @@
 //! Who is alive: pids with their start times, and descriptors of processes.
 
-use std::fs;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 ///
 /// `None` if there is no such process, or if it is a zombie (dead, only not reaped yet).
 pub(crate) fn start_time(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let stat = stat(pid)?;
     // The name in parentheses may hold anything; the fields start after the last one.
     let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
     let state = fields.next()?;
@@ -28,7 +28,15 @@ pub(crate) fn start_time(pid: u32) -> Option<u64> {
 pub(crate) fn is_ending(pid: u32) -> bool {
     const EXITING: u64 = 4;
     let flags = |stat: &str| stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(6)?.parse::<u64>().ok();
-    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| flags(&stat).is_some_and(|f| f & EXITING != 0))
+    stat(pid).is_some_and(|stat| flags(&stat).is_some_and(|f| f & EXITING != 0))
+}
+
+/// Reads what the system says of a process, in one piece: asking it how long that is would take longer than reading it.
+fn stat(pid: u32) -> Option<String> {
+    // 52 numbers and a name.
+    let mut text = [0; 2048];
+    let len = File::open(format!("/proc/{pid}/stat")).ok()?.read(&mut text).ok()?;
+    Some(String::from_utf8_lossy(text.get(..len)?).into_owned())
 }
 
 /// Says whether the process that had this pid and start time still runs.
@@ -100,7 +108,7 @@ mod tests {
         let Ok(mut child) = python else { return };
         let mut line = String::new();
         std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.take().unwrap()), &mut line).unwrap();
-        let stat = |pid| fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        let stat = |pid| super::stat(pid).unwrap();
         let deadline = Instant::now() + Duration::from_secs(20);
         while !stat(child.id()).contains(") Z ") && Instant::now() < deadline {
             std::thread::yield_now();
