@@ -1,0 +1,61 @@
+//! What both sides say: the link to the node, and what actors and tasks are described with.
+
+use ipc_channel::ipc::IpcSender;
+use mobula_scheduler::ids::{ActorId, ProcessId, TaskId};
+use mobula_scheduler::protocol::{ActorSpec, Envelope, FromProcess, Payload, RegistryKey, TaskSpec, ToNode};
+use mobula_scheduler::resources::Demand;
+use mobula_store::{ClientKey, Lifetime, ObjectHold, ObjectOptions, Store};
+
+pub(super) const HASH: u64 = 4_711;
+
+pub(super) struct Link {
+    pub(super) process: ProcessId,
+    pub(super) node: IpcSender<FromProcess>,
+}
+
+impl Link {
+    pub(super) fn send(&self, message: ToNode) {
+        self.node.send(Envelope::new((self.process, message))).expect("the node is there");
+    }
+}
+
+pub(super) fn registry() -> Vec<RegistryKey> {
+    vec![RegistryKey { name: "Class".into(), signature: 1 }, RegistryKey { name: "function".into(), signature: 2 }]
+}
+
+pub(super) fn actor_spec(actor: ActorId, class: &str, demand: Demand) -> ActorSpec {
+    ActorSpec {
+        actor,
+        class: registry()[0].clone(),
+        class_name: class.to_owned(),
+        args: Payload::default(),
+        demand,
+        env: Vec::new(),
+        options: Vec::new(),
+    }
+}
+
+pub(super) fn task_spec(function: &str, demand: Demand, caller: ClientKey, call: u64) -> TaskSpec {
+    TaskSpec {
+        task: TaskId::random(),
+        caller,
+        call,
+        function: registry()[1].clone(),
+        function_name: function.to_owned(),
+        args: Payload::default(),
+        demand,
+        depth: 0,
+        num_returns: 1,
+        env: Vec::new(),
+    }
+}
+
+pub(super) fn cpus(amount: f64) -> Demand {
+    Demand::new().cpus(amount).unwrap()
+}
+
+/// Makes the life of an actor that holds it as long as this process lives.
+pub(super) fn life_in(store: &Store, id: ActorId) -> ObjectHold {
+    let options = ObjectOptions::new().lifetime(Lifetime::Counted).notify();
+    store.create_object_with(id.object(), 0, &options).unwrap().seal().unwrap().hold()
+}

@@ -1,0 +1,137 @@
+//! The worker's side: obeys the names of classes and functions.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+
+use mobula_scheduler::bootstrap::{self, BootstrapError};
+use mobula_scheduler::ids::ActorId;
+use mobula_scheduler::protocol::{ActorSpec, Granted, RegistryKey, TaskSpec, ToNode, ToProcess, Welcome};
+use mobula_scheduler::resources::Demand;
+use mobula_store::{ClientKey, Store};
+
+use super::MODE;
+use super::messages::{HASH, Link, actor_spec, life_in, registry, task_spec};
+
+pub(super) fn run(welcome: Result<Welcome, BootstrapError>) -> ! {
+    let welcome = match welcome {
+        Ok(welcome) => welcome,
+        Err(error) => {
+            eprintln!("{error}");
+            std::process::exit(1);
+        }
+    };
+    assert!(bootstrap::is_worker());
+    if std::env::var(MODE).as_deref() != Ok("threads") {
+        assert_eq!(std::env::var_os(bootstrap::MARK), None, "the mark is removed before other threads");
+    }
+    let store = Store::attach(&welcome.store_address).expect("the store is there");
+    let node = Link { process: welcome.process, node: welcome.node };
+    let mode = std::env::var(MODE).unwrap_or_default();
+    let (registry_hash, registry) = match mode.as_str() {
+        "differs" => (HASH + 1, vec![RegistryKey { name: "Class".into(), signature: 9 }, registry()[1].clone()]),
+        "part" => (HASH + 1, vec![registry()[0].clone()]),
+        _ => (HASH, Vec::new()),
+    };
+    node.send(ToNode::Ready { pid: std::process::id(), client: store.client(), registry_hash, registry });
+    let mut ended: Option<ActorId> = None;
+    while let Ok(message) = welcome.inbox.recv() {
+        match message.body {
+            ToProcess::StartActor { spec, granted } => start_actor(&node, &store, spec, &granted),
+            ToProcess::EndActor(actor) => {
+                ended = Some(actor);
+                node.send(ToNode::ActorEnded { actor, exited: false });
+            }
+            ToProcess::RunTask { spec, granted, nested } => run_task(&node, spec, &granted, nested, store.client()),
+            ToProcess::TaskLost { call, .. } => println!("call {call} is lost"),
+            ToProcess::Refused(reason) => {
+                eprintln!("{reason}");
+                std::process::exit(1);
+            }
+            ToProcess::Retire | ToProcess::Shutdown => std::process::exit(0),
+            _ => {}
+        }
+        if ended.is_some() {
+            std::process::exit(0);
+        }
+    }
+    std::process::exit(1);
+}
+
+fn start_actor(node: &Link, store: &Store, spec: ActorSpec, granted: &Granted) {
+    let actor = spec.actor;
+    match spec.class_name.as_str() {
+        "Print" => {
+            print!("one\ntwo\nopen");
+            std::io::stdout().flush().unwrap();
+            eprintln!("three");
+            node.send(ToNode::ActorStarted { actor });
+        }
+        "Fail" => {
+            node.send(ToNode::ActorFailed { actor, message: "no luck today".into() });
+            std::process::exit(0);
+        }
+        "Abort" => {
+            node.send(ToNode::ActorStarted { actor });
+            std::process::abort();
+        }
+        "Exit" => {
+            node.send(ToNode::ActorStarted { actor });
+            node.send(ToNode::ActorEnded { actor, exited: true });
+            std::process::exit(0);
+        }
+        "Report" => {
+            let gpus = std::env::var("CUDA_VISIBLE_DEVICES");
+            let own = std::env::var("OWN");
+            report(&spec.args.bytes, &format!("{gpus:?} {own:?} {:?} {:?}", granted.gpu_ids, granted.amounts));
+            node.send(ToNode::ActorStarted { actor });
+        }
+        "Parent" => {
+            // Makes a child that nobody else knows, and a program that must die with it.
+            let child = Command::new("sleep").arg("1000").spawn().unwrap();
+            let id = ActorId::random();
+            std::mem::forget(life_in(store, id));
+            node.send(ToNode::CreateActor(actor_spec(id, "Plain", Demand::new())));
+            report(&spec.args.bytes, &format!("{} {id}", child.id()));
+            node.send(ToNode::ActorStarted { actor });
+        }
+        _ => node.send(ToNode::ActorStarted { actor }),
+    }
+}
+
+fn run_task(node: &Link, spec: TaskSpec, granted: &Granted, nested: bool, client: ClientKey) {
+    match spec.function_name.as_str() {
+        "abort" => std::process::abort(),
+        "forever" => {}
+        "report" => {
+            let gpus = std::env::var("CUDA_VISIBLE_DEVICES");
+            let pid = std::process::id();
+            report(&spec.args.bytes, &format!("{gpus:?} {:?} {nested} {pid}", granted.gpu_ids));
+            node.send(ToNode::TaskFinished(spec.task));
+        }
+        "chain" => {
+            // Submits the next link and waits for it; the last one writes the report. How many are left
+            // travels as the number of the call. No link finishes but the last: that is the worst case.
+            let left: u32 = spec.call as u32;
+            if left == 0 {
+                report(&spec.args.bytes, "the end");
+                node.send(ToNode::TaskFinished(spec.task));
+            } else {
+                let mut next = task_spec("chain", Demand::new().cpus(1.0).unwrap(), client, u64::from(left - 1));
+                next.depth = spec.depth + 1;
+                next.args = spec.args;
+                node.send(ToNode::SubmitTask(next));
+                node.send(ToNode::Blocked(spec.task));
+            }
+        }
+        _ => node.send(ToNode::TaskFinished(spec.task)),
+    }
+}
+
+/// Tells the driver something through a file of its session: `Payload::bytes` names it.
+fn report(path: &[u8], text: &str) {
+    let path = Path::new(std::str::from_utf8(path).unwrap());
+    let written = path.with_extension("part");
+    std::fs::write(&written, text).unwrap();
+    std::fs::rename(written, path).unwrap();
+}
