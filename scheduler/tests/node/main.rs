@@ -9,6 +9,7 @@
 //! |---|---|
 //! | actors | `actors.rs` |
 //! | tasks and what they hold | `tasks.rs` |
+//! | workers lent to callers | `leases.rs` |
 //! | workers that cannot start | `starts.rs` |
 //! | the template of workers | `template.rs` |
 //! | the end of a runtime | `ends.rs` |
@@ -39,6 +40,7 @@ macro_rules! scenarios {
 mod actors;
 mod driver;
 mod ends;
+mod leases;
 mod messages;
 mod processes;
 mod starts;
@@ -100,6 +102,7 @@ fn areas() -> impl Iterator<Item = (&'static str, Scenario)> {
     let areas = [
         ("actors", actors::ALL),
         ("tasks", tasks::ALL),
+        ("leases", leases::ALL),
         ("starts", starts::ALL),
         ("template", template::ALL),
         ("ends", ends::ALL),

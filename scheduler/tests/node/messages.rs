@@ -2,11 +2,26 @@
 
 use ipc_channel::ipc::IpcSender;
 use mobula_scheduler::ids::{ActorId, ProcessId, TaskId};
-use mobula_scheduler::protocol::{ActorSpec, Envelope, FromProcess, Payload, RegistryKey, TaskSpec, ToNode};
+use mobula_scheduler::protocol::{ActorSpec, Envelope, FromProcess, LeaseSpec, Payload, RegistryKey, TaskSpec, ToNode};
 use mobula_scheduler::resources::Demand;
 use mobula_store::{ClientKey, Lifetime, ObjectHold, ObjectOptions, Store};
 
 pub(super) const HASH: u64 = 4_711;
+
+/// The file of a session in which workers note what they hear of leases: what, which, and their pid.
+pub(super) const NOTES: &str = "notes";
+
+/// No task of the lease ever runs.
+pub(super) const IDLE: &str = "idle";
+
+/// A task of the lease runs when it is asked for.
+pub(super) const BUSY: &str = "busy";
+
+/// A task of the lease sleeps from the beginning.
+pub(super) const ASLEEP: &str = "asleep";
+
+/// A task of the lease creates an actor with the lease's id, and ends.
+pub(super) const PARENT: &str = "parent";
 
 pub(super) struct Link {
     pub(super) process: ProcessId,
@@ -48,6 +63,16 @@ pub(super) fn task_spec(function: &str, demand: Demand, caller: ClientKey, call:
         num_returns: 1,
         env: Vec::new(),
     }
+}
+
+pub(super) fn lease_spec(lease: TaskId, demand: Demand) -> LeaseSpec {
+    let function_name = "function".to_owned();
+    LeaseSpec { lease, demand, depth: 0, function: registry()[1].clone(), function_name }
+}
+
+/// One CPU and what tells a worker how to serve a lease: [`IDLE`], [`BUSY`], [`ASLEEP`] or [`PARENT`].
+pub(super) fn in_manner(manner: &str) -> Demand {
+    if manner == IDLE { cpus(1.0) } else { cpus(1.0).custom(manner, 1.0).unwrap() }
 }
 
 pub(super) fn cpus(amount: f64) -> Demand {

@@ -1,17 +1,20 @@
 //! The worker's side: obeys the names of classes and functions.
 
+use std::fs::OpenOptions;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use mobula_scheduler::bootstrap::{self, BootstrapError};
-use mobula_scheduler::ids::ActorId;
+use mobula_scheduler::ids::{ActorId, TaskId};
 use mobula_scheduler::protocol::{ActorSpec, Granted, RegistryKey, TaskSpec, ToNode, ToProcess, Welcome};
 use mobula_scheduler::resources::Demand;
 use mobula_store::{ClientKey, Store};
 
 use super::MODE;
-use super::messages::{HASH, Link, actor_spec, life_in, registry, task_spec};
+use super::messages::{
+    ASLEEP, BUSY, HASH, Link, NOTES, PARENT, actor_spec, in_manner, lease_spec, life_in, registry, task_spec,
+};
 
 pub(super) fn run(welcome: Result<Welcome, BootstrapError>) -> ! {
     let welcome = match welcome {
@@ -34,6 +37,7 @@ pub(super) fn run(welcome: Result<Welcome, BootstrapError>) -> ! {
         _ => (HASH, Vec::new()),
     };
     node.send(ToNode::Ready { pid: std::process::id(), client: store.client(), registry_hash, registry });
+    let mut leases = Leases { notes: welcome.session_dir.join(NOTES), busy: Vec::new() };
     let mut ended: Option<ActorId> = None;
     while let Ok(message) = welcome.inbox.recv() {
         match message.body {
@@ -44,6 +48,11 @@ pub(super) fn run(welcome: Result<Welcome, BootstrapError>) -> ! {
             }
             ToProcess::RunTask { spec, granted, nested } => run_task(&node, spec, &granted, nested, store.client()),
             ToProcess::TaskLost { call, .. } => println!("call {call} is lost"),
+            ToProcess::RunLease { lease, granted, nested } => leases.begin(&node, lease, &granted, nested),
+            ToProcess::EndLease(lease) => leases.end(&node, lease),
+            ToProcess::LeaseGranted { lease, .. } => leases.note("granted", lease),
+            ToProcess::RecallLease(lease) => leases.note("recalled", lease),
+            ToProcess::LeaseLost { lease, .. } => leases.note("lost", lease),
             ToProcess::Refused(reason) => {
                 eprintln!("{reason}");
                 std::process::exit(1);
@@ -95,6 +104,14 @@ fn start_actor(node: &Link, store: &Store, spec: ActorSpec, granted: &Granted) {
             report(&spec.args.bytes, &format!("{} {id}", child.id()));
             node.send(ToNode::ActorStarted { actor });
         }
+        "Borrower" => {
+            // Asks for the leases that its arguments list, one a line: what there is beside a CPU, then the id.
+            for line in std::str::from_utf8(&spec.args.bytes).unwrap().lines() {
+                let (manner, id) = line.split_once(' ').unwrap();
+                node.send(ToNode::AskLease(lease_spec(TaskId::from_object(id.parse().unwrap()), in_manner(manner))));
+            }
+            node.send(ToNode::ActorStarted { actor });
+        }
         _ => node.send(ToNode::ActorStarted { actor }),
     }
 }
@@ -125,6 +142,43 @@ fn run_task(node: &Link, spec: TaskSpec, granted: &Granted, nested: bool, client
             }
         }
         _ => node.send(ToNode::TaskFinished(spec.task)),
+    }
+}
+
+/// What this process hears of leases, as worker and as caller.
+struct Leases {
+    notes: PathBuf,
+    /// Those that a task of is said to run.
+    busy: Vec<TaskId>,
+}
+
+impl Leases {
+    /// Begins a lease in the manner that its resources name.
+    fn begin(&mut self, node: &Link, lease: TaskId, granted: &Granted, nested: bool) {
+        self.note(if nested { "nested" } else { "run" }, lease);
+        for (name, _) in &granted.amounts {
+            match name.as_str() {
+                BUSY => self.busy.push(lease),
+                ASLEEP => node.send(ToNode::Blocked(lease)),
+                PARENT => {
+                    let child = ActorId::from_object(lease.object());
+                    node.send(ToNode::CreateActor(actor_spec(child, "Plain", Demand::new())));
+                    self.note("made", lease);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn end(&self, node: &Link, lease: TaskId) {
+        self.note("end", lease);
+        node.send(ToNode::LeaseEnded { lease, over: !self.busy.contains(&lease) });
+    }
+
+    /// Adds a line for the driver to read.
+    fn note(&self, what: &str, lease: TaskId) {
+        let mut file = OpenOptions::new().append(true).create(true).open(&self.notes).unwrap();
+        file.write_all(format!("{what} {lease} {}\n", std::process::id()).as_bytes()).unwrap();
     }
 }
 
