@@ -206,7 +206,8 @@ pub enum ToNode {
     AskLease(LeaseSpec),
     /// I need this lease no more, granted or not: none of its tasks is under way.
     ReturnLease(TaskId),
-    /// A worker's answer to `EndLease`: true if the lease is over, false if one of its tasks runs.
+    /// A worker's answer to `EndLease`: true if the lease is over, false if one of its tasks runs; then a second one
+    /// follows when that has ended.
     LeaseEnded {
         /// Which one.
         lease: TaskId,

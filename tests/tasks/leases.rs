@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use mobula::prelude::*;
 
-use super::support::{Gate, Scratch, get, note, pass, start_with};
+use super::support::{Gate, Scratch, config, eventually, get, note, pass, start_with};
 
 #[mobula::task]
 fn square(x: u64) -> u64 {
@@ -18,6 +18,18 @@ fn square(x: u64) -> u64 {
 fn until_open(gate: String) -> u64 {
     pass(&gate);
     0
+}
+
+#[mobula::task]
+fn note_until_open(gate: String, diary: String) {
+    note(Path::new(&diary), "begun");
+    pass(&gate);
+}
+
+#[mobula::task]
+fn note_and_follow(of: Vec<ObjectRef<u64>>, diary: String) -> u64 {
+    note(Path::new(&diary), "begun");
+    mobula::get_all(&of).unwrap().into_iter().sum()
 }
 
 #[mobula::task]
@@ -44,6 +56,23 @@ impl Busybody {
 
     pub fn square(&self, x: u64) -> u64 {
         mobula::get(&square::remote(x)).unwrap()
+    }
+
+    pub fn until_open(&self, gate: String) -> u64 {
+        pass(&gate);
+        0
+    }
+
+    /// Submits a task that ends when the gate opens, and waits until it has begun.
+    pub fn begin(&self, gate: String, diary: String) {
+        let _running = note_until_open::remote(gate, diary.clone());
+        eventually("the task begins", || Path::new(&diary).exists());
+    }
+
+    /// The same with a task that sleeps until there are values.
+    pub fn begin_following(&self, of: Vec<ObjectRef<u64>>, diary: String) {
+        let _running = note_and_follow::remote(of, diary.clone());
+        eventually("the task begins", || Path::new(&diary).exists());
     }
 }
 
@@ -135,6 +164,46 @@ fn a_caller_with_a_queue_that_never_ends_lets_others_in() {
         }
         done.store(true, Ordering::SeqCst);
     });
+}
+
+#[mobula::test]
+fn a_dead_callers_task_keeps_nothing_when_it_has_ended() {
+    let _runtime = mobula::init(config(1.0).max_processes(1)).unwrap();
+    let (orphans, last, diary) = (Gate::new(), Gate::new(), Scratch::new("diary"));
+    // The only worker sleeps for the driver, and runs another caller's task meanwhile.
+    let keeper = Busybody::remote().unwrap();
+    let sleeper = follow::remote(vec![keeper.until_open(last.text()).remote()]);
+    let caller = Busybody::remote().unwrap();
+    get(&caller.begin(orphans.text(), diary.text()).remote()).unwrap();
+    mobula::kill(&caller).unwrap();
+    orphans.open();
+    assert_eq!(get(&square::remote(3)).unwrap(), 9);
+    last.open();
+    assert_eq!(get(&sleeper).unwrap(), 0);
+    all_cpus_back();
+}
+
+#[mobula::test]
+fn a_dead_callers_task_that_slept_keeps_nothing_when_it_has_ended() {
+    let _runtime = mobula::init(config(1.0).max_processes(1)).unwrap();
+    let (orphans, own, diaries) = (Gate::new(), Gate::new(), [Scratch::new("diary"), Scratch::new("diary")]);
+    let keeper = Busybody::remote().unwrap();
+    let caller = Busybody::remote().unwrap();
+    // The only worker sleeps for a caller, and runs a task of the driver meanwhile.
+    let values = vec![keeper.until_open(orphans.text()).remote()];
+    get(&caller.begin_following(values, diaries[0].text()).remote()).unwrap();
+    let beside = note_until_open::remote(own.text(), diaries[1].text());
+    eventually("the driver's task begins", || diaries[1].path().exists());
+    mobula::kill(&caller).unwrap();
+    orphans.open();
+    own.open();
+    get(&beside).unwrap();
+    all_cpus_back();
+}
+
+/// Waits until no task holds a CPU of the one that there is.
+fn all_cpus_back() {
+    eventually("the CPU is free", || mobula::available_resources()["CPU"] == 1.0);
 }
 
 #[mobula::test]

@@ -41,7 +41,7 @@ use crate::panics::{self, CallError};
 use crate::payload::Received;
 use crate::pump::{self, Wait};
 use crate::returns::ReturnWriter;
-use crate::seats::{Delivery, LeasedJob, SeatKey, Seats};
+use crate::seats::{Delivery, LeasedJob, Next, SeatKey, Seats};
 use crate::value::{self, INLINE_LIMIT, TAG_VALUE};
 use crate::{sys, task};
 
@@ -102,6 +102,8 @@ enum Job {
     Call(CallJob),
     /// A task, and whether others were given back before it.
     Task(LeasedJob, bool),
+    /// The seat of this thread is over, and the node does not know.
+    Ended(SeatKey),
 }
 
 impl Executor {
@@ -171,7 +173,11 @@ impl Executor {
         }
         match queues.control.pop_front() {
             Some(control) => Some(Job::Control(control)),
-            None => queues.seats.next_main().map(|(job, gave_back)| Job::Task(job, gave_back)),
+            None => match queues.seats.next_main() {
+                Next::Job(job, gave_back) => Some(Job::Task(job, gave_back)),
+                Next::Ended(seat) => Some(Job::Ended(seat)),
+                Next::Nothing | Next::Over => None,
+            },
         }
     }
 
@@ -225,6 +231,7 @@ pub(crate) fn run(core: &Arc<Core>) -> ! {
                 };
                 seat.run(core, &task, gave_back);
             }
+            Some(Job::Ended(key)) => seated::tell_end(core, key),
             Some(Job::Control(Control::Run(task))) => run_task(core, task),
             Some(Job::Control(Control::End(id))) => {
                 // What arrived since is run first.

@@ -11,7 +11,8 @@
 //!
 //! - **WK-29** While the task of a seat sleeps in `get`, its jobs are with their caller: those that were
 //!   here went back when it fell asleep, and what arrives goes back at once.
-//! - **WK-30** A seat that is over begins no job.
+//! - **WK-30** A seat that is over begins no job. If a task of it ran when the node asked, the node hears when that has
+//!   ended.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -100,6 +101,9 @@ pub(crate) enum Next {
     /// The next job, and whether others went back before it.
     Job(LeasedJob, bool),
     Nothing,
+    /// The lease ended with the task that ran here: that is to be told.
+    Ended(SeatKey),
+    /// The lease is over, and the node knows.
     Over,
 }
 
@@ -153,13 +157,19 @@ impl Seats {
 
     /// Gives the executor thread its next job.
     #[inline]
-    pub(crate) fn next_main(&mut self) -> Option<(LeasedJob, bool)> {
-        let (_, seat) = self.main.as_mut()?;
-        let job = seat.next();
-        if seat.over {
-            self.main = None;
+    pub(crate) fn next_main(&mut self) -> Next {
+        let Some((key, seat)) = self.main.as_mut() else {
+            return Next::Nothing;
+        };
+        match seat.next() {
+            Some((job, gave_back)) => Next::Job(job, gave_back),
+            None if seat.over => {
+                let key = *key;
+                self.main = None;
+                Next::Ended(key)
+            }
+            None => Next::Nothing,
         }
-        job
     }
 
     /// Gives the thread of a nested seat its next job.
@@ -171,7 +181,7 @@ impl Seats {
             Some((job, gave_back)) => Next::Job(job, gave_back),
             None if seat.over => {
                 self.others.remove(&key);
-                Next::Over
+                Next::Ended(key)
             }
             None => Next::Nothing,
         }

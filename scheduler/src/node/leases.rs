@@ -19,13 +19,15 @@
 //! - SC-19: a lease is recalled once, and only if somebody else waits whom its resources or its worker
 //!   would serve.
 //! - SC-20: when a caller has died the worker says whether a task of the lease runs: only then must it
-//!   end, for what earlier tasks have left there may be wanted.
+//!   end, for what earlier tasks have left there may be wanted. If somebody else's task sleeps beside that
+//!   one, both go on: the lease is over when its task is, or its worker ends when the others have left.
 
 use std::collections::HashSet;
 
 use super::outlet::Position;
 use super::state::State;
-use super::tasks::{Shape, TaskState};
+use super::tasks::{Shape, Task, TaskState};
+use super::workers::Duty;
 use crate::ids::{ProcessId, TaskId};
 use crate::protocol::{Granted, ToProcess};
 
@@ -63,7 +65,7 @@ impl State {
             && let Some(entry) = self.processes.get_mut(&process)
         {
             let position = entry.outlet.send(ToProcess::EndLease(lease));
-            entry.ends.push_back(position);
+            entry.ends.push_back((lease, position));
         }
     }
 
@@ -95,10 +97,10 @@ impl State {
         }
     }
 
-    /// A worker has read `EndLease`.
+    /// A worker has read `EndLease`, or the task has ended that ran when it did.
     pub(super) fn lease_ended(&mut self, process: ProcessId, lease: TaskId, over: bool) {
         if let Some(entry) = self.processes.get_mut(&process)
-            && let Some(position) = entry.ends.pop_front()
+            && let Some((_, position)) = entry.ends.pop_front_if(|(asked, _)| *asked == lease)
         {
             entry.outlet.proved(position);
         }
@@ -110,6 +112,18 @@ impl State {
             self.finish_lease(lease, number);
         } else if let Some(owner) = self.tasks.get(&lease).map(|task| task.owner) {
             self.end_worker_of(owner, number);
+        }
+    }
+
+    /// Asks anew about the leases that the dead have left to a worker: now nobody else may run there.
+    pub(super) fn ask_for_orphans(&mut self, number: u64) {
+        let Some(Duty::Tasks(running)) = self.workers.get(&number).map(|worker| &worker.duty) else {
+            return;
+        };
+        let is_orphan = |task: &Task| task.is_lease() && !self.processes.contains_key(&task.owner);
+        let orphans: Vec<_> = running.iter().copied().filter(|id| self.tasks.get(id).is_some_and(is_orphan)).collect();
+        for lease in orphans {
+            self.abandon_lease(lease);
         }
     }
 

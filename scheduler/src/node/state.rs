@@ -74,8 +74,8 @@ pub(super) struct Process {
     pub(super) client: Option<ClientKey>,
     /// Its number if it is a worker.
     pub(super) worker: Option<u64>,
-    /// The messages that end leases here and are not answered yet, in order.
-    pub(super) ends: VecDeque<Position>,
+    /// The leases that were ended here without an answer yet, in order, and the messages that did.
+    pub(super) ends: VecDeque<(TaskId, Position)>,
     /// Where it takes frames, if they do not travel through rings.
     pub(super) letterbox: Option<Letterbox>,
 }

@@ -303,6 +303,7 @@ impl State {
         };
         running.retain(|&other| other != id);
         if !running.is_empty() {
+            self.ask_for_orphans(number);
             return false;
         }
         worker.duty = Duty::None;
@@ -378,13 +379,14 @@ impl State {
         }
     }
 
-    /// Ends a worker if nothing of anybody but `process` runs in it.
+    /// Ends a worker if nothing of anybody runs in it but of `process` and the dead.
     pub(super) fn end_worker_of(&mut self, process: ProcessId, worker: u64) {
         let running = match self.workers.get(&worker).map(|worker| &worker.duty) {
             Some(Duty::Tasks(running)) => running.as_slice(),
             _ => &[],
         };
-        let foreign = |id| self.tasks.get(id).is_some_and(|task| task.owner != process);
+        let foreign = |task: &Task| task.owner != process && self.processes.contains_key(&task.owner);
+        let foreign = |id| self.tasks.get(id).is_some_and(foreign);
         if !running.iter().any(foreign) {
             self.end_worker(worker, DeathCause::OwnerDied);
         }

@@ -33,6 +33,8 @@ pub(super) const ALL: &[Scenario] = scenarios![
     a_sleeping_lease_lends_its_cpus_and_its_worker,
     a_dead_callers_worker_goes_back_to_the_pool,
     a_dead_callers_busy_worker_ends,
+    a_dead_callers_task_goes_on_beside_anothers,
+    a_dead_callers_task_ends_when_it_is_left_alone,
     a_dead_callers_asks_are_forgotten,
     what_a_lease_leaves_is_its_callers,
     what_is_no_lease_of_ones_own_stays_as_it_is,
@@ -319,10 +321,7 @@ fn a_lost_worker_is_told_and_its_cpus_come_back() {
 }
 
 fn a_sleeping_lease_lends_its_cpus_and_its_worker() {
-    let mut options = lending();
-    options.num_cpus = 1.0;
-    options.max_processes = Some(1);
-    let driver = Driver::start(options);
+    let driver = Driver::start(one_worker());
     let (asleep, client) = borrow(&driver, in_manner(ASLEEP));
     until_free(&driver, 1.0);
     let (nested, other) = borrow(&driver, cpus(1.0));
@@ -374,6 +373,54 @@ fn a_dead_callers_busy_worker_ends() {
     until("the end of the busy worker", || is_gone(busy).then_some(()));
     assert!(!is_gone(idle));
     assert_eq!(heard(&driver, "end", leases[0]), [busy]);
+}
+
+/// Has two callers' leases in one worker: the driver's, which sleeps, and behind it that of a caller that is dead by now,
+/// whose task runs. Returns both with the worker's pid.
+fn beside_a_dead_callers(driver: &Driver) -> (TaskId, TaskId, u32) {
+    let (asleep, _) = borrow(driver, in_manner(ASLEEP));
+    let (caller, _life, leases) = borrower(driver, &[BUSY]);
+    let pid = until_heard(driver, "nested", leases[0]);
+    kill(driver, caller);
+    assert_eq!(until_heard(driver, "end", leases[0]), pid);
+    // The worker's answer has come by now, or comes before its next one.
+    nothing_more(driver);
+    assert!(!is_gone(pid), "a task of the driver runs there, too");
+    assert_eq!(driver.available("CPU"), 0.0);
+    (asleep, leases[0], pid)
+}
+
+fn one_worker() -> NodeOptions {
+    let mut options = lending();
+    options.num_cpus = 1.0;
+    options.max_processes = Some(1);
+    options
+}
+
+fn a_dead_callers_task_goes_on_beside_anothers() {
+    let driver = Driver::start(one_worker());
+    let (asleep, orphan, pid) = beside_a_dead_callers(&driver);
+    // What sleeps may wait for somebody who needs the CPU.
+    let waits = ask(&driver, cpus(1.0));
+    std::fs::write(driver.report_path(&orphan.to_string()), "").unwrap();
+    granted(&driver, waits);
+    assert_eq!(until_heard(&driver, "nested", waits), pid);
+    give_back(&driver, waits);
+    give_back(&driver, asleep);
+    nothing_more(&driver);
+    assert_eq!(driver.available("CPU"), 1.0);
+    let (next, _) = borrow(&driver, cpus(1.0));
+    assert_eq!(until_heard(&driver, "run", next), pid);
+}
+
+fn a_dead_callers_task_ends_when_it_is_left_alone() {
+    let driver = Driver::start(one_worker());
+    let (asleep, _orphan, pid) = beside_a_dead_callers(&driver);
+    give_back(&driver, asleep);
+    until("the end of the worker", || is_gone(pid).then_some(()));
+    until_free(&driver, 1.0);
+    let (next, _) = borrow(&driver, cpus(1.0));
+    assert_ne!(until_heard(&driver, "run", next), pid);
 }
 
 fn a_dead_callers_asks_are_forgotten() {
@@ -436,8 +483,8 @@ fn what_is_no_lease_of_ones_own_stays_as_it_is() {
         for over in [true, false] {
             link.send(ToNode::LeaseEnded { lease, over });
         }
-        link.send(ToNode::Blocked(lease));
         link.send(ToNode::Unblocked(lease));
+        link.send(ToNode::Blocked(lease));
         link.send(ToNode::TaskFinished(lease));
         link.send(ToNode::Runs { lease, function_name: "another".into() });
     }

@@ -23,6 +23,7 @@ pub(super) const ASLEEP: &str = "asleep";
 /// A task of the lease creates an actor with the lease's id, and ends.
 pub(super) const PARENT: &str = "parent";
 
+#[derive(Clone)]
 pub(super) struct Link {
     pub(super) process: ProcessId,
     pub(super) node: IpcSender<FromProcess>,

@@ -12,6 +12,7 @@ use mobula_scheduler::resources::Demand;
 use mobula_store::{ClientKey, Store};
 
 use super::MODE;
+use super::driver::until;
 use super::messages::{
     ASLEEP, BUSY, HASH, Link, NOTES, PARENT, actor_spec, in_manner, lease_spec, life_in, registry, task_spec,
 };
@@ -37,7 +38,7 @@ pub(super) fn run(welcome: Result<Welcome, BootstrapError>) -> ! {
         _ => (HASH, Vec::new()),
     };
     node.send(ToNode::Ready { pid: std::process::id(), client: store.client(), registry_hash, registry });
-    let mut leases = Leases { notes: welcome.session_dir.join(NOTES), busy: Vec::new() };
+    let mut leases = Leases { session: welcome.session_dir, busy: Vec::new() };
     let mut ended: Option<ActorId> = None;
     while let Ok(message) = welcome.inbox.recv() {
         match message.body {
@@ -147,7 +148,7 @@ fn run_task(node: &Link, spec: TaskSpec, granted: &Granted, nested: bool, client
 
 /// What this process hears of leases, as worker and as caller.
 struct Leases {
-    notes: PathBuf,
+    session: PathBuf,
     /// Those that a task of is said to run.
     busy: Vec<TaskId>,
 }
@@ -172,12 +173,21 @@ impl Leases {
 
     fn end(&self, node: &Link, lease: TaskId) {
         self.note("end", lease);
-        node.send(ToNode::LeaseEnded { lease, over: !self.busy.contains(&lease) });
+        let over = !self.busy.contains(&lease);
+        node.send(ToNode::LeaseEnded { lease, over });
+        if !over {
+            // Until the driver says that the task ends.
+            let (node, task) = (node.clone(), self.session.join(lease.to_string()));
+            std::thread::spawn(move || {
+                until("the end of a task", || task.exists().then_some(()));
+                node.send(ToNode::LeaseEnded { lease, over: true });
+            });
+        }
     }
 
     /// Adds a line for the driver to read.
     fn note(&self, what: &str, lease: TaskId) {
-        let mut file = OpenOptions::new().append(true).create(true).open(&self.notes).unwrap();
+        let mut file = OpenOptions::new().append(true).create(true).open(self.session.join(NOTES)).unwrap();
         file.write_all(format!("{what} {lease} {}\n", std::process::id()).as_bytes()).unwrap();
     }
 }

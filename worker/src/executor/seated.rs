@@ -151,9 +151,15 @@ fn attend(core: &Arc<Core>, key: SeatKey) {
             Next::Job(job, gave_back) => {
                 seat.get_or_insert_with(|| Seated::new(core, &job)).run(core, &job, gave_back);
             }
+            Next::Ended(key) => return tell_end(core, key),
             Next::Nothing | Next::Over => return,
         }
     }
+}
+
+/// A lease that was not over when the node asked has ended with its task.
+pub(super) fn tell_end(core: &Core, seat: SeatKey) {
+    core.link().send(ToNode::LeaseEnded { lease: seat.lease(), over: true });
 }
 
 /// The node wants to know whether a lease is over.
