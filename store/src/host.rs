@@ -1,5 +1,8 @@
 //! What the handles of rings and bells need of the client that they belong to.
 
+#[cfg(loom)]
+pub mod modelled;
+
 use std::sync::Arc;
 
 use crate::client::ClientKey;

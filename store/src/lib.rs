@@ -150,6 +150,9 @@ pub use client::ClientKey;
 pub use current::{current, set_current};
 pub use error::{Error, Result};
 pub use fsck::fsck;
+#[cfg(loom)]
+#[doc(hidden)]
+pub use host::modelled;
 pub use id::{ObjectId, ParseObjectIdError};
 pub use object::{HoldState, ObjectBuffer, ObjectHold, ObjectView, Promise};
 pub use options::{Eviction, Lifetime, ObjectOptions, Segment, StoreOptions};

@@ -6,6 +6,7 @@
 //! | models of | file |
 //! |---|---|
 //! | refs: settled, read, cloned, watched, dropped | `cell/proof.rs` |
+//! | the pump: leaders that come and go, a service thread that ticks and stops; followers | `pump/{charge,progress}/proof.rs` |
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -16,8 +17,13 @@ const PREEMPTIONS: usize = 3;
 
 /// Explores a model and says how often it ran.
 pub(crate) fn explore(model: impl Fn() + Send + Sync + 'static) {
+    explore_within(PREEMPTIONS, model);
+}
+
+/// The same with another bound of forced switches, for models of many steps.
+pub(crate) fn explore_within(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
-    let bound = *builder.preemption_bound.get_or_insert(PREEMPTIONS);
+    let bound = *builder.preemption_bound.get_or_insert(preemptions);
     builder.max_branches = 50_000;
     let runs = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&runs);

@@ -26,18 +26,16 @@
 //! - **WK-10** Only the holder of the mailbox drains it, and only it handles what the node reported
 //!   (an [`Event`]), always after draining: an answer that lies in a ring counts before the news of
 //!   its sender's death.
-//! - **WK-11** A leader gives the bell to the service thread before it unlocks, unless the service
-//!   thread ticks, and looks afterwards whether it came in vain meanwhile (`wanted`):
-//!   store-then-look on both sides, sequentially consistent (PUMP-WANTED), so one of the two sees
-//!   the other. The service thread stops ticking by saying so first and leading once afterwards: a
-//!   leader that still saw it tick has either left before that turn, or is asked by `wanted`.
-//!   A tick that only finds somebody leading leaves it to them: the next tick comes after they have left.
+//! - **WK-11** A leader gives the bell to the service thread before it unlocks, unless the service thread ticks, and looks
+//!   afterwards whether it came in vain meanwhile (PUMP-WANTED, charge.rs).
 //!   An acknowledged answer is work, too: its holds are dropped by whoever is in charge.
-//! - **WK-12** Every thread that leads or waits reads `progress` before it looks at its condition,
-//!   and whoever changes a condition moves `progress` afterwards; nobody sleeps past a change.
+//! - **WK-12** Nobody sleeps past a change of what they wait for (progress.rs).
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+mod charge;
+mod progress;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use mobula_scheduler::config::Waiting;
@@ -45,10 +43,13 @@ use mobula_scheduler::death::{ActorDeath, LostTask};
 use mobula_scheduler::ids::{ActorId, TaskId};
 use mobula_store::{Bell, ClientKey, Role};
 
+use self::charge::Charge;
+use self::progress::Progress;
 use crate::core::Core;
 use crate::deferred::Work;
 use crate::executor::Arrived;
 use crate::spin::Spin;
+use crate::sync::MutexGuard;
 use crate::transport::{Mailbox, Transport};
 
 /// How many frames one ring may give before the next one's turn.
@@ -56,13 +57,6 @@ const BUDGET: usize = 64;
 
 /// How often things are looked at that ring no bell: borrowed refs, rings that were full.
 pub(crate) const TICK: Duration = Duration::from_millis(1);
-
-/// After how many leaders without a pause the service thread is asked to tick.
-const WARM_UP: u32 = 16;
-
-/// After how many ticks without a leader it stops. A program may well work for some milliseconds between two gets, and
-/// until the pump is warm again each answer calls the service thread.
-const COOL_DOWN: u32 = 8;
 
 /// After how long a caller that has handed over to a sleeper hands over to it again.
 const AGAIN: Duration = Duration::from_micros(100);
@@ -95,12 +89,7 @@ struct Inbox {
 pub(crate) struct Pump {
     bell: Bell,
     transport: Transport,
-    inbox: Mutex<Inbox>,
-    wanted: AtomicBool,
-    /// The service thread ticks: a leader need not give the bell back.
-    ticking: AtomicBool,
-    /// Counts the leaders other than the service thread; moved by the holder of the mailbox only.
-    leads: AtomicU32,
+    charge: Charge<Inbox>,
     events: Mutex<Vec<Event>>,
     has_events: AtomicBool,
     progress: Progress,
@@ -109,43 +98,6 @@ pub(crate) struct Pump {
     sleepy: AtomicBool,
     /// To whom this process has handed over last, and when.
     handed: Mutex<Option<(ClientKey, Instant)>>,
-}
-
-/// A sequence that moves whenever a condition that somebody may wait for has changed.
-#[derive(Default)]
-struct Progress {
-    sequence: AtomicU32,
-    followers: AtomicU32,
-    lock: Mutex<()>,
-    moved: Condvar,
-}
-
-impl Progress {
-    fn now(&self) -> u32 {
-        self.sequence.load(Ordering::SeqCst)
-    }
-
-    fn bump(&self) {
-        self.sequence.fetch_add(1, Ordering::SeqCst);
-        if self.followers.load(Ordering::SeqCst) > 0 {
-            drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner));
-            self.moved.notify_all();
-        }
-    }
-
-    fn wait(&self, seen: u32, timeout: Option<Duration>) {
-        self.followers.fetch_add(1, Ordering::SeqCst);
-        let guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.now() == seen {
-            match timeout {
-                None => drop(self.moved.wait(guard).unwrap_or_else(PoisonError::into_inner)),
-                Some(timeout) => {
-                    drop(self.moved.wait_timeout(guard, timeout).unwrap_or_else(PoisonError::into_inner));
-                }
-            }
-        }
-        self.followers.fetch_sub(1, Ordering::SeqCst);
-    }
 }
 
 impl Pump {
@@ -157,13 +109,10 @@ impl Pump {
         Pump {
             bell,
             transport,
-            inbox: Mutex::new(Inbox { mailbox, arrived: Arrived::default() }),
-            wanted: AtomicBool::new(false),
-            ticking: AtomicBool::new(false),
-            leads: AtomicU32::new(0),
+            charge: Charge::new(Inbox { mailbox, arrived: Arrived::default() }),
             events: Mutex::new(Vec::new()),
             has_events: AtomicBool::new(false),
-            progress: Progress::default(),
+            progress: Progress::new(),
             spin: Spin::new(cpus),
             sleepy: AtomicBool::new(false),
             handed: Mutex::new(None),
@@ -245,14 +194,6 @@ impl Pump {
         }
         std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner))
     }
-
-    fn try_lock(&self) -> Option<MutexGuard<'_, Inbox>> {
-        match self.inbox.try_lock() {
-            Ok(guard) => Some(guard),
-            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        }
-    }
 }
 
 /// The right to drain; dropping it puts the service thread in charge again.
@@ -265,8 +206,8 @@ struct Lead<'a> {
 
 impl<'a> Lead<'a> {
     fn take(core: &'a Core, serving: bool) -> Option<Self> {
-        let inbox = core.pump().try_lock()?;
-        core.pump().bell.poll_begin();
+        let pump = core.pump();
+        let inbox = pump.charge.take(&pump.bell)?;
         Some(Lead { core, inbox: Some(inbox), serving })
     }
 
@@ -312,34 +253,23 @@ impl<'a> Lead<'a> {
     }
 
     fn has_work(&self) -> bool {
-        self.inbox.as_ref().is_some_and(|inbox| inbox.mailbox.has_work())
-            || self.core.pump().has_events.load(Ordering::SeqCst)
-            || self.core.has_acks()
+        self.inbox.as_ref().is_some_and(|inbox| has_work(self.core, inbox))
     }
 }
 
 impl Drop for Lead<'_> {
     fn drop(&mut self) {
-        let pump = self.core.pump();
-        let others = u32::from(!self.serving);
-        let leads = pump.leads.load(Ordering::Relaxed).wrapping_add(others);
-        pump.leads.store(leads, Ordering::Relaxed);
-        let hot = pump.ticking.load(Ordering::SeqCst);
-        if !hot {
-            pump.bell.poll_end(&|| self.has_work());
+        let (core, pump) = (self.core, self.core.pump());
+        if let Some(inbox) = self.inbox.take() {
+            pump.charge.leave(&pump.bell, inbox, self.serving, |inbox| has_work(core, inbox));
         }
-        self.inbox = None;
-        // PUMP-WANTED: unlock, fence, look; the service thread stores, fences, tries the lock.
-        fence(Ordering::SeqCst);
-        let wanted = pump.wanted.load(Ordering::SeqCst) && pump.wanted.swap(false, Ordering::SeqCst);
-        let warm = !hot && !self.serving && leads.is_multiple_of(WARM_UP);
-        if wanted || warm {
-            pump.bell.kick_service();
-        }
-        if pump.progress.followers.load(Ordering::SeqCst) > 0 {
-            pump.progress.bump();
-        }
+        pump.progress.stir();
     }
+}
+
+/// Says whether there is something for a leader to do.
+fn has_work(core: &Core, inbox: &Inbox) -> bool {
+    inbox.mailbox.has_work() || core.pump().has_events.load(Ordering::SeqCst) || core.has_acks()
 }
 
 /// How a thread waits.
@@ -417,48 +347,22 @@ pub(crate) fn turn(core: &Core) {
 /// The service thread: drains while nobody waits, and does what must be done from time to time.
 pub(crate) fn serve(core: &Core) {
     let pump = core.pump();
-    let mut leads = pump.leads.load(Ordering::Relaxed);
-    let mut idle = 0;
+    let mut rounds = pump.charge.rounds();
     while !core.is_closed() {
-        let ticking = pump.ticking.load(Ordering::Relaxed);
-        let timeout = (ticking || core.needs_ticks()).then_some(TICK);
+        let timeout = (pump.charge.is_ticking() || core.needs_ticks()).then_some(TICK);
         let has_work = || {
             core.is_closed()
                 || pump.has_events.load(Ordering::SeqCst)
                 || core.has_acks()
-                || pump.try_lock().is_some_and(|inbox| inbox.mailbox.has_work())
+                || pump.charge.peek(|inbox| inbox.mailbox.has_work())
         };
         let called = pump.bell.park(Role::Service, &has_work, timeout);
-        let led = pump.leads.load(Ordering::Relaxed).wrapping_sub(leads);
-        leads = leads.wrapping_add(led);
-        idle = if led == 0 { idle + 1 } else { 0 };
-        let busy = if ticking { idle < COOL_DOWN } else { led >= WARM_UP };
-        pump.ticking.store(busy, Ordering::SeqCst);
-        if called || !busy {
-            lead_once(core);
-        } else if led == 0
-            && let Some(mut lead) = Lead::take(core, true)
-        {
-            // Whoever leads instead need not be asked for another turn: it goes on ticking.
+        if let Some(mut lead) = pump.charge.turn(&mut rounds, called, || Lead::take(core, true)) {
             lead.drain();
         }
         core.flush_stalled();
         core.leases().tick(core);
         core.look_at_borrowed();
         core.collect_acks();
-    }
-}
-
-/// Leads for one turn, or has the present leader call the service thread when it leaves.
-fn lead_once(core: &Core) {
-    let mut lead = Lead::take(core, true);
-    if lead.is_none() {
-        // PUMP-WANTED: store, fence, try again; the leader unlocks, fences, looks.
-        core.pump().wanted.store(true, Ordering::SeqCst);
-        fence(Ordering::SeqCst);
-        lead = Lead::take(core, true);
-    }
-    if let Some(mut lead) = lead {
-        lead.drain();
     }
 }

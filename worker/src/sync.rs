@@ -10,12 +10,12 @@
 mod model;
 
 #[cfg(not(loom))]
-pub(crate) use std::sync::atomic::{AtomicU64, fence};
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, fence};
 #[cfg(not(loom))]
-pub(crate) use std::sync::{Mutex, MutexGuard};
+pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
 
 #[cfg(loom)]
-pub(crate) use self::model::{AtomicU64, Mutex, MutexGuard, UnsafeCell, fence};
+pub(crate) use self::model::{AtomicBool, AtomicU32, AtomicU64, Condvar, Mutex, MutexGuard, UnsafeCell, fence};
 
 /// A place whose accesses a model sees.
 #[cfg(not(loom))]

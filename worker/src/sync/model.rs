@@ -1,4 +1,6 @@
 //! Words of a model: loom's, with the single order of sequentially consistent accesses.
+//!
+//! Time stands still: a wait with a timeout ends by a wake only, so that a lost wake-up is a deadlock, which loom reports.
 
 use std::sync::atomic::Ordering;
 
@@ -6,7 +8,7 @@ use loom::sync::atomic;
 
 pub(crate) use loom::cell::UnsafeCell;
 pub(crate) use loom::sync::atomic::fence;
-pub(crate) use loom::sync::{Mutex, MutexGuard};
+pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard};
 
 /// Puts the fence in front that stands for an access's place in the single order.
 fn ordered(order: Ordering) -> Ordering {
@@ -52,6 +54,8 @@ macro_rules! word {
     };
 }
 
+word!(AtomicBool, bool);
+word!(AtomicU32, u32);
 word!(AtomicU64, u64);
 
 macro_rules! number {
@@ -73,6 +77,7 @@ macro_rules! number {
     };
 }
 
+number!(AtomicU32, u32);
 number!(AtomicU64, u64);
 
 impl AtomicU64 {
