@@ -34,11 +34,11 @@ use crate::session::Figure;
 use crate::shared::{self, Lines};
 
 /// The messages of one batch of a stream, or calls of one of calls.
-pub(crate) const BATCH: usize = 1000;
+pub const BATCH: usize = 1000;
 
 /// How long both sides do nothing before a round trip of sleepers. The side that answers falls asleep
 /// a little later than the one that asks, hence more than the 2 ms that both sleep at least.
-pub(crate) const IDLE: Duration = Duration::from_micros(2500);
+pub const IDLE: Duration = Duration::from_micros(2500);
 
 /// How long the side that asks looks elsewhere first, so that the other one really sleeps: without it the
 /// two answer each other so fast that neither does, in some runs and not in others.

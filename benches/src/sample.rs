@@ -1,7 +1,10 @@
 //! Samples of nanoseconds and what is said about them.
 
+use std::thread;
+
 use crate::clock::Clock;
 use crate::error::Result;
+use crate::limits::IDLE;
 
 /// A set of measured times, sorted.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +49,33 @@ pub fn singles(clock: Clock, count: usize, mut operation: impl FnMut(usize) -> R
     for i in 0..count {
         let start = clock.now();
         operation(i)?;
+        times.push(clock.since(start));
+    }
+    Ok(Samples::new(times))
+}
+
+/// Times `count` operations, each alone, behind a tenth as many that are not counted, at least one; an operation gets
+/// its number.
+///
+/// # Errors
+///
+/// The first error of an operation.
+pub fn warmed(clock: Clock, count: usize, mut operation: impl FnMut(usize) -> Result<()>) -> Result<Samples> {
+    (0..count.div_ceil(10)).try_for_each(&mut operation)?;
+    singles(clock, count, operation)
+}
+
+/// Times `count` operations, each after [`IDLE`], so that everybody who takes part sleeps when it begins.
+///
+/// # Errors
+///
+/// The first error of an operation.
+pub fn asleep(clock: Clock, count: usize, mut operation: impl FnMut() -> Result<()>) -> Result<Samples> {
+    let mut times = Vec::with_capacity(count);
+    for _ in 0..count {
+        thread::sleep(IDLE);
+        let start = clock.now();
+        operation()?;
         times.push(clock.since(start));
     }
     Ok(Samples::new(times))
@@ -116,6 +146,18 @@ mod tests {
         assert!(samples.is_ok());
         assert_eq!(seen, (0..12).collect::<Vec<_>>());
         assert_eq!(Samples::new(vec![8.0]).divided_by(4).median(), 2.0);
+    }
+
+    #[test]
+    fn what_warms_up_is_not_counted() {
+        for (count, operations) in [(20, 22), (5, 6), (1, 2)] {
+            let mut done = 0;
+            let samples = warmed(Clock::new(), count, |_| {
+                done += 1;
+                Ok(())
+            });
+            assert_eq!((samples.unwrap().sorted.len(), done), (count, operations));
+        }
     }
 
     #[test]

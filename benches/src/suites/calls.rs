@@ -26,8 +26,8 @@ pub(crate) mod objects;
 use mobula::prelude::*;
 
 use crate::error::{Result, check};
-use crate::limits::{BATCH, IDLE, Limit};
-use crate::sample::{Samples, singles};
+use crate::limits::{BATCH, Limit};
+use crate::sample::{self, warmed};
 use crate::session::{Figure, Session};
 use crate::suites::cast::{self, Echo};
 
@@ -112,31 +112,22 @@ impl Caller {
 }
 
 fn hot(session: &mut Session<'_>, caller: &mut Caller) -> Result<()> {
-    let count = session.count(200_000, 20_000);
-    (0..count / 10).try_for_each(|_| caller.call(HOT, 1))?;
-    let samples = singles(session.clock(), count, |i| caller.call(HOT, i as u64))?;
+    let samples = warmed(session.clock(), session.count(200_000, 20_000), |i| caller.call(HOT, i as u64))?;
     session.emit(NAME, HOT, Figure::of(&samples), Some(Limit::SpinRtt.name()))
 }
 
 fn asleep(session: &mut Session<'_>, caller: &mut Caller) -> Result<()> {
     const ROW: &str = "actor_call_sync_asleep";
     session.begin(ROW);
-    let clock = session.clock();
-    let mut times = Vec::new();
-    for _ in 0..session.count(1_000, 100) {
-        std::thread::sleep(IDLE);
-        let start = clock.now();
-        caller.call_and_wait(ROW, 1)?;
-        times.push(clock.since(start));
-    }
-    session.emit(NAME, ROW, Figure::of(&Samples::new(times)), Some(Limit::FutexRtt.name()))
+    let samples = sample::asleep(session.clock(), session.count(1_000, 100), || caller.call_and_wait(ROW, 1))?;
+    session.emit(NAME, ROW, Figure::of(&samples), Some(Limit::FutexRtt.name()))
 }
 
 fn pipelined(session: &mut Session<'_>, caller: &mut Caller) -> Result<()> {
     const ROW: &str = "1_1_actor_calls_async";
     session.begin(ROW);
     let mut refs: Vec<ObjectRef<u64>> = Vec::with_capacity(BATCH);
-    let mut batch = |_| {
+    let batch = |_| {
         refs.extend((0..BATCH).map(|_| caller.adder.add(1).remote()));
         for answer in refs.drain(..) {
             caller.sum += 1;
@@ -144,9 +135,7 @@ fn pipelined(session: &mut Session<'_>, caller: &mut Caller) -> Result<()> {
         }
         Ok(())
     };
-    let count = session.count(1_000, 50);
-    (0..count / 10).try_for_each(&mut batch)?;
-    let samples = singles(session.clock(), count, batch)?.divided_by(BATCH);
+    let samples = warmed(session.clock(), session.count(1_000, 50), batch)?.divided_by(BATCH);
     session.emit(NAME, ROW, Figure::per_second(&samples), Some(Limit::Stream.name()))
 }
 
@@ -158,8 +147,6 @@ fn oversubscribed(session: &mut Session<'_>) -> Result<()> {
         let answer = echoes[i % CROWDED].successor(i as u64).call()?;
         check(ROW, answer, i as u64 + 1)
     };
-    let count = session.count(20_000, 1_000);
-    (0..count / 10).try_for_each(call)?;
-    let samples = singles(session.clock(), count, call)?;
+    let samples = warmed(session.clock(), session.count(20_000, 1_000), call)?;
     session.emit(NAME, ROW, Figure::of(&samples), Some(Limit::FutexRtt.name()))
 }

@@ -31,7 +31,7 @@ use crate::error::{Result, check};
 use crate::limits::copies::{Copier, MEMCPY, Manner};
 use crate::limits::{BATCH, Limit};
 use crate::machine::Machine;
-use crate::sample::{Samples, in_turns, singles};
+use crate::sample::{Samples, in_turns, singles, warmed};
 use crate::session::{Figure, Session};
 use crate::suites::calls::completion::wait_one_by_one;
 use crate::suites::calls::crowd::Crowd;
@@ -170,18 +170,14 @@ fn of_actors(session: &mut Session<'_>) -> Result<()> {
     session.begin(SYNC);
     for echo in cast::echoes(1)? {
         let call = |i: usize| check(SYNC, mobula::get(&echo.successor(i as u64).remote())?, i as u64 + 1);
-        let count = session.count(100_000, 2_000);
-        (0..count / 10).try_for_each(call)?;
-        let samples = singles(session.clock(), count, call)?;
+        let samples = warmed(session.clock(), session.count(100_000, 2_000), call)?;
         emit(session, SYNC, Limit::SpinRtt, &samples)?;
         session.begin(ASYNC);
         let batch = |_| {
             let refs: Vec<_> = (0..BATCH as u64).map(|i| echo.successor(i).remote()).collect();
             (1..).zip(&refs).try_for_each(|(expected, object)| check(ASYNC, mobula::get(object)?, expected))
         };
-        let count = session.count(500, 20);
-        (0..count / 10).try_for_each(batch)?;
-        let samples = singles(session.clock(), count, batch)?.divided_by(BATCH);
+        let samples = warmed(session.clock(), session.count(500, 20), batch)?.divided_by(BATCH);
         emit(session, ASYNC, Limit::Stream, &samples)?;
     }
     let calls = session.count(5_000, 1_000);

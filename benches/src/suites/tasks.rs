@@ -16,7 +16,7 @@ use mobula::prelude::*;
 
 use crate::error::{Error, Result, check};
 use crate::limits::{BATCH, Limit};
-use crate::sample::{Samples, singles};
+use crate::sample::{Samples, singles, warmed};
 use crate::session::{Figure, Session};
 use crate::suites::cast::successor;
 
@@ -45,17 +45,13 @@ pub(crate) fn run(session: &mut Session<'_>) -> Result<()> {
 /// Times tasks one after the other.
 pub(crate) fn one_by_one(session: &Session<'_>, row: &'static str) -> Result<Samples> {
     let task = |i: usize| check(row, mobula::get(&successor::remote(i as u64))?, i as u64 + 1);
-    let count = session.count(5_000, 500);
-    (0..count / 10).try_for_each(task)?;
-    singles(session.clock(), count, task)
+    warmed(session.clock(), session.count(5_000, 500), task)
 }
 
 /// Times batches of 1,000 tasks.
 pub(crate) fn batches(session: &Session<'_>, row: &'static str) -> Result<Samples> {
     let batch = |_| all(row, BATCH);
-    let count = session.count(100, 5);
-    (0..1 + count / 10).try_for_each(batch)?;
-    singles(session.clock(), count, batch)
+    warmed(session.clock(), session.count(100, 5), batch)
 }
 
 fn queued(session: &mut Session<'_>) -> Result<()> {

@@ -15,7 +15,7 @@ use mobula::prelude::*;
 
 use crate::error::{Result, check};
 use crate::limits::copies::{Copier, Manner, beside};
-use crate::sample::{in_turns, singles};
+use crate::sample::{in_turns, warmed};
 use crate::session::{Figure, Session};
 use crate::suites::cast::{self, Echo};
 
@@ -40,9 +40,7 @@ fn stored(session: &mut Session<'_>, echo: &ActorHandle<Echo>, source: &[f64]) -
     session.begin(ROW);
     let array = Array::from_slice(source)?;
     let call = |_| check(ROW, Some(mobula::get(&echo.last(&array).remote())?), source.last().copied());
-    let count = session.count(50_000, 2_000);
-    (0..count / 10).try_for_each(call)?;
-    let samples = singles(session.clock(), count, call)?;
+    let samples = warmed(session.clock(), session.count(50_000, 2_000), call)?;
     session.emit(NAME, ROW, Figure::of(&samples), Some(HOT))
 }
 

@@ -13,7 +13,7 @@ use mobula::prelude::*;
 
 use crate::error::{Result, check};
 use crate::limits::{BATCH, Limit};
-use crate::sample::{Samples, singles};
+use crate::sample::{Samples, warmed};
 use crate::session::{Figure, Session};
 use crate::suites::cast::{self, Client};
 
@@ -76,9 +76,7 @@ impl Crowd {
             let right: usize = mobula::get_all(&self.clients.iter().map(order).collect::<Vec<_>>())?.into_iter().sum();
             check(row, right, self.all_calls())
         };
-        let count = session.count(full, quick);
-        (0..1 + count / 10).try_for_each(batch)?;
-        Ok(singles(session.clock(), count, batch)?.divided_by(self.all_calls()))
+        Ok(warmed(session.clock(), session.count(full, quick), batch)?.divided_by(self.all_calls()))
     }
 
     fn all_calls(&self) -> usize {

@@ -20,8 +20,8 @@ mod ports;
 use std::process::ExitCode;
 
 use iceoryx2::prelude::{LogLevel, Node, ipc, set_log_level};
-use mobula_bench::{Error, Result, Session, check};
-use parts::{BATCH, Call, FEW, MANY, MEGABYTE, Part, Peer, asleep, creations, hot, in_turn, pipelined};
+use mobula_bench::{BATCH, Error, Result, Session, check};
+use parts::{Call, FEW, MANY, MEGABYTE, Part, Peer, asleep, creations, hot, in_turn, pipelined};
 
 use ports::{Arrays, Requests, Samples, Sleepers, node};
 

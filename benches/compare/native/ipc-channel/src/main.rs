@@ -15,10 +15,9 @@
 mod channels;
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use ipc_channel::ipc::IpcSharedMemory;
-use mobula_bench::{Error, Figure, Result, Samples, Session, check};
+use mobula_bench::{Error, Figure, IDLE, Result, Samples, Session, check};
 use parts::{Call, FEW, MEGABYTE, Peer, asleep, creations, hot, in_turn, pipelined};
 
 use channels::{Bytes, Kind, Numbers, Remote, Shared};
@@ -72,8 +71,6 @@ fn arrays(session: &mut Session<'_>) -> Result<()> {
 
 fn deaths(session: &mut Session<'_>) -> Result<()> {
     const ROW: &str = "kill_actor_to_error";
-    /// It is on its way to its nap, and this side should be quiet.
-    const IDLE: Duration = Duration::from_micros(2500);
     session.begin(ROW);
     let clock = session.clock();
     let mut times = Vec::new();
@@ -81,6 +78,7 @@ fn deaths(session: &mut Session<'_>) -> Result<()> {
         let mut victim = Numbers::connect(Remote::start(Kind::Numbers)?)?;
         victim.call(ROW, 1)?;
         victim.send(channels::NAP)?;
+        // It is on its way to its nap, and this side should be quiet.
         std::thread::sleep(IDLE);
         let start = clock.now();
         victim.kill()?;

@@ -3,12 +3,7 @@
 //! A peer that can do one thing in several ways gives each a row of its own, `NAME:WAY`; all of them stand beside
 //! Mobula's row `NAME`.
 
-use std::time::Duration;
-
-use mobula_bench::{Figure, Result, Samples, Session, check, singles};
-
-/// Calls of a batch, all made before the first answer is looked for.
-pub const BATCH: usize = 1000;
+use mobula_bench::{BATCH, Figure, Result, Samples, Session, check, warmed};
 
 /// The bytes of an array.
 pub const MEGABYTE: usize = 1_000_000;
@@ -18,9 +13,6 @@ pub const MANY: (usize, usize) = (200_000, 20_000);
 
 /// The same where both sides sleep for each.
 pub const FEW: (usize, usize) = (20_000, 1_000);
-
-/// Longer than the 2 ms for which both sides of `actor_call_sync_asleep` sleep at least.
-const IDLE: Duration = Duration::from_micros(2500);
 
 /// One end of a connection to another process, which answers each number with its successor.
 pub trait Call {
@@ -59,12 +51,10 @@ pub fn hot(
     peer: &'static str,
     row: &'static str,
     (full, quick): (usize, usize),
-    mut call: impl FnMut(usize) -> Result<()>,
+    call: impl FnMut(usize) -> Result<()>,
 ) -> Result<()> {
     session.begin(row);
-    let count = session.count(full, quick);
-    (0..count / 10).try_for_each(&mut call)?;
-    let samples = singles(session.clock(), count, call)?;
+    let samples = warmed(session.clock(), session.count(full, quick), call)?;
     session.emit(peer, row, Figure::of(&samples), None)
 }
 
@@ -76,15 +66,8 @@ pub fn hot(
 pub fn asleep(session: &mut Session<'_>, peer: &'static str, mut call: impl Call) -> Result<()> {
     const ROW: &str = "actor_call_sync_asleep";
     session.begin(ROW);
-    let clock = session.clock();
-    let mut times = Vec::new();
-    for _ in 0..session.count(1_000, 100) {
-        std::thread::sleep(IDLE);
-        let start = clock.now();
-        call.call(ROW, 1)?;
-        times.push(clock.since(start));
-    }
-    session.emit(peer, ROW, Figure::of(&Samples::new(times)), None)
+    let samples = mobula_bench::asleep(session.clock(), session.count(1_000, 100), || call.call(ROW, 1))?;
+    session.emit(peer, ROW, Figure::of(&samples), None)
 }
 
 /// Calls four other processes in turn, `actor_call_sync_oversubscribed`.
@@ -111,7 +94,7 @@ pub fn pipelined(
     mut call: impl Call,
 ) -> Result<()> {
     session.begin(row);
-    let mut batch = |_| {
+    let batch = |_| {
         let mut answers = 1..=BATCH as u64;
         for number in 0..BATCH {
             if number >= window {
@@ -121,9 +104,7 @@ pub fn pipelined(
         }
         answers.try_for_each(|answer| check(row, call.answer()?, answer))
     };
-    let count = session.count(1_000, 50);
-    (0..count / 10).try_for_each(&mut batch)?;
-    let samples = singles(session.clock(), count, batch)?.divided_by(BATCH);
+    let samples = warmed(session.clock(), session.count(1_000, 50), batch)?.divided_by(BATCH);
     session.emit(peer, row, Figure::per_second(&samples), None)
 }
 
