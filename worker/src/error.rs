@@ -81,6 +81,25 @@ enum Kind {
     System(String),
 }
 
+/// Matches every kind that is a text and nothing else.
+macro_rules! worded {
+    ($text:ident) => {
+        Kind::Timeout($text)
+            | Kind::ActorUnavailable($text)
+            | Kind::WorkerCrashed($text)
+            | Kind::Cancelled($text)
+            | Kind::ObjectLost($text)
+            | Kind::StoreFull($text)
+            | Kind::InsufficientResources($text)
+            | Kind::PendingCallsLimit($text)
+            | Kind::NameTaken($text)
+            | Kind::NotFound($text)
+            | Kind::InvalidArgument($text)
+            | Kind::NotInitialized($text)
+            | Kind::System($text)
+    };
+}
+
 macro_rules! predicates {
     ($($(#[$doc:meta])* $name:ident $pattern:ident;)*) => {
         impl Error {
@@ -260,19 +279,7 @@ impl Kind {
                     cut(text, MAX_TEXT);
                 }
             }
-            Kind::Timeout(text)
-            | Kind::ActorUnavailable(text)
-            | Kind::WorkerCrashed(text)
-            | Kind::Cancelled(text)
-            | Kind::ObjectLost(text)
-            | Kind::StoreFull(text)
-            | Kind::InsufficientResources(text)
-            | Kind::PendingCallsLimit(text)
-            | Kind::NameTaken(text)
-            | Kind::NotFound(text)
-            | Kind::InvalidArgument(text)
-            | Kind::NotInitialized(text)
-            | Kind::System(text) => cut(text, MAX_TEXT),
+            worded!(text) => cut(text, MAX_TEXT),
         }
     }
 }
@@ -294,19 +301,7 @@ impl fmt::Display for Error {
         match &*self.kind {
             Kind::TaskFailed(failure) => fmt::Display::fmt(failure, f),
             Kind::ActorDied(death) => fmt::Display::fmt(death, f),
-            Kind::Timeout(text)
-            | Kind::ActorUnavailable(text)
-            | Kind::WorkerCrashed(text)
-            | Kind::Cancelled(text)
-            | Kind::ObjectLost(text)
-            | Kind::StoreFull(text)
-            | Kind::InsufficientResources(text)
-            | Kind::PendingCallsLimit(text)
-            | Kind::NameTaken(text)
-            | Kind::NotFound(text)
-            | Kind::InvalidArgument(text)
-            | Kind::NotInitialized(text)
-            | Kind::System(text) => f.write_str(text),
+            worded!(text) => f.write_str(text),
         }
     }
 }
