@@ -16,6 +16,7 @@ use crate::death::{DeathCause, LostTask};
 use crate::ids::{ProcessId, TaskId};
 use crate::protocol::{LeaseSpec, TaskSpec, ToProcess};
 use crate::resources::{Demand, Grant};
+use crate::trace::tell;
 
 /// What placement needs to know of a task.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -193,6 +194,11 @@ impl State {
         env: Vec<(String, String)>,
         content: Content,
     ) {
+        if self.tasks.contains_key(&id) {
+            // Whatever the first one holds would be lost with it.
+            tell!(Warn, warn, %id, "a task or lease was asked for twice");
+            return;
+        }
         let rank = self.queue.push(shape.clone(), depth, id);
         let state = TaskState::Queued { rank };
         let task = Task { content, shape, env, submitter: process, owner: process, call, blocked: false, state };

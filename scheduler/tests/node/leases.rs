@@ -38,6 +38,7 @@ pub(super) const ALL: &[Scenario] = scenarios![
     a_dead_callers_asks_are_forgotten,
     what_a_lease_leaves_is_its_callers,
     what_is_no_lease_of_ones_own_stays_as_it_is,
+    a_lease_is_asked_for_once,
 ];
 
 /// Options of a node that knows how leases are served.
@@ -503,4 +504,23 @@ fn what_is_no_lease_of_ones_own_stays_as_it_is() {
     assert_eq!(driver.available("CPU"), 1.0);
     assert_eq!(until_heard(&driver, "end", lease), pid);
     assert!(!is_gone(pid));
+}
+
+fn a_lease_is_asked_for_once() {
+    let driver = Driver::start(lending());
+    let other = driver.node.connect_driver(HASH, registry()).unwrap();
+    let other = Link { process: other.process, node: other.node };
+    let (lease, _) = borrow(&driver, cpus(1.0));
+    let mut task = task_spec("ok", cpus(0.5), driver.client, 0);
+    task.task = lease;
+    for link in [&driver.link, &other] {
+        link.send(ToNode::AskLease(lease_spec(lease, cpus(0.5))));
+        link.send(ToNode::SubmitTask(task.clone()));
+    }
+    nothing_more(&driver);
+    assert_eq!(driver.available("CPU"), 1.0);
+    give_back(&driver, lease);
+    nothing_more(&driver);
+    assert_eq!(driver.available("CPU"), 2.0);
+    assert_eq!(heard(&driver, "run", lease).len(), 1);
 }
