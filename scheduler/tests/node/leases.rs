@@ -147,7 +147,7 @@ fn a_lease_holds_its_cpus_until_it_is_returned() {
     assert_ne!(client, driver.client);
     assert_eq!(driver.available("CPU"), 0.5);
     let pid = until_heard(&driver, "run", lease);
-    assert_eq!(heard(&driver, "end", lease), []);
+    assert_eq!(heard(&driver, "end", lease), [0_u32; 0]);
     give_back(&driver, lease);
     nothing_more(&driver);
     assert_eq!(driver.available("CPU"), 2.0, "it is free at once, whatever its worker does");
@@ -225,7 +225,7 @@ fn what_others_wait_for_is_recalled_once() {
     let waits = ask(&driver, cpus(2.0));
     until_heard(&driver, "recalled", leases[0]);
     nothing_more(&driver);
-    assert_eq!(heard(&driver, "run", waits), []);
+    assert_eq!(heard(&driver, "run", waits), [0_u32; 0]);
 }
 
 fn what_would_serve_nobody_is_not_recalled() {
@@ -256,7 +256,7 @@ fn an_ask_that_is_taken_back_is_granted_to_nobody() {
     give_back(&driver, other);
     nothing_more(&driver);
     assert_eq!(driver.available("CPU"), 2.0);
-    assert_eq!(heard(&driver, "run", gone), []);
+    assert_eq!(heard(&driver, "run", gone), [0_u32; 0]);
 }
 
 fn what_can_never_be_granted_is_refused_at_once() {
@@ -434,7 +434,7 @@ fn a_dead_callers_asks_are_forgotten() {
     nothing_more(&driver);
     assert_eq!(driver.available("CPU"), 2.0);
     let (_again, _) = borrow(&driver, cpus(2.0));
-    assert_eq!(heard(&driver, "run", leases[0]), []);
+    assert_eq!(heard(&driver, "run", leases[0]), [0_u32; 0]);
 }
 
 fn what_a_lease_leaves_is_its_callers() {
