@@ -35,6 +35,7 @@ pub(super) const ALL: &[Scenario] = scenarios![
     a_dead_callers_busy_worker_ends,
     a_dead_callers_task_goes_on_beside_anothers,
     a_dead_callers_task_ends_when_it_is_left_alone,
+    two_dead_callers_worker_ends,
     a_dead_callers_asks_are_forgotten,
     what_a_lease_leaves_is_its_callers,
     what_is_no_lease_of_ones_own_stays_as_it_is,
@@ -422,6 +423,22 @@ fn a_dead_callers_task_ends_when_it_is_left_alone() {
     until_free(&driver, 1.0);
     let (next, _) = borrow(&driver, cpus(1.0));
     assert_ne!(until_heard(&driver, "run", next), pid);
+}
+
+fn two_dead_callers_worker_ends() {
+    let driver = Driver::start(one_worker());
+    let (first, _life, leases) = borrower(&driver, &["asleep+busy"]);
+    let pid = until_heard(&driver, "run", leases[0]);
+    until_free(&driver, 1.0);
+    let (second, _other_life, nested) = borrower(&driver, &[BUSY]);
+    assert_eq!(until_heard(&driver, "nested", nested[0]), pid);
+    kill(&driver, first);
+    assert_eq!(until_heard(&driver, "end", leases[0]), pid);
+    nothing_more(&driver);
+    assert!(!is_gone(pid), "a task of the other one runs there, too");
+    kill(&driver, second);
+    until("the end of the worker", || is_gone(pid).then_some(()));
+    until_free(&driver, 1.0);
 }
 
 fn a_dead_callers_asks_are_forgotten() {

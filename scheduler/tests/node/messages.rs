@@ -71,9 +71,11 @@ pub(super) fn lease_spec(lease: TaskId, demand: Demand) -> LeaseSpec {
     LeaseSpec { lease, demand, depth: 0, function: registry()[1].clone(), function_name }
 }
 
-/// One CPU and what tells a worker how to serve a lease: [`IDLE`], [`BUSY`], [`ASLEEP`] or [`PARENT`].
+/// One CPU and what tells a worker how to serve a lease: [`IDLE`], or any of [`BUSY`], [`ASLEEP`] and [`PARENT`], with a
+/// `+` between them.
 pub(super) fn in_manner(manner: &str) -> Demand {
-    if manner == IDLE { cpus(1.0) } else { cpus(1.0).custom(manner, 1.0).unwrap() }
+    let manners = manner.split('+').filter(|&manner| manner != IDLE);
+    manners.fold(cpus(1.0), |demand, manner| demand.custom(manner, 1.0).unwrap())
 }
 
 pub(super) fn cpus(amount: f64) -> Demand {
