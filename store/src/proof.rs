@@ -56,7 +56,7 @@ pub(crate) fn explore(model: impl Fn() + Send + Sync + 'static) {
 }
 
 /// The same with another bound of forced switches, for models of many steps.
-fn explore_within(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
+pub(crate) fn explore_within(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
     said(explore_with(preemptions, false, model), preemptions, "");
 }
 

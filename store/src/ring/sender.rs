@@ -204,7 +204,7 @@ impl Sender {
 
     /// Writes a frame; the receiver's bell is still to be rung.
     #[inline]
-    fn publish(&mut self, shared: &Shared, frame: &[u8], ack: bool) -> Result<u64, SendError> {
+    pub(super) fn publish(&mut self, shared: &Shared, frame: &[u8], ack: bool) -> Result<u64, SendError> {
         if frame.len() > MAX_FRAME {
             return Err(SendError::TooLong);
         }
