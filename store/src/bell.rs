@@ -95,8 +95,9 @@
 //! A sleeper that is killed leaves a state in which others ring in vain, until the record is reset
 //! for its next client. A sender killed before P3 leaves a frame that nobody announced; killed
 //! between P4 and P5 it leaves a word that says somebody was called who was not. For both, the
-//! reaper of the sender wakes every sleeper on every bell ([`wake_everybody`]): those whose word has
-//! moved return, the others look once more and sleep on.
+//! reaper of the sender wakes every sleeper on every client's bell ([`wake_everybody`]): those whose
+//! word has moved return, the others look once more and sleep on. On the bell of a free record nobody
+//! sleeps, and whoever gets the record after the reaper has looked was never called by the dead.
 //!
 //! # What it does not do
 //!
@@ -455,10 +456,11 @@ pub(crate) fn ring_to_wait(shared: &Shared, index: u16, wish: &mut dyn FnMut() -
     handed
 }
 
-/// Wakes every sleeper on every bell, whatever the words say: after a death.
+/// Wakes every sleeper on every client's bell, whatever the words say: after a death.
 pub(crate) fn wake_everybody(shared: &Shared) {
     fence(Ordering::SeqCst);
-    for index in 0..shared.layout.clients {
+    let is_somebodys = |index: &usize| client::state(client::load(shared, *index)) != client::FREE;
+    for index in (0..shared.layout.clients).filter(is_somebodys) {
         futex::wake(Doorbell::of(shared, index as u16).word, ALL, SERVICE_BIT | USER_BIT);
     }
 }

@@ -12,8 +12,9 @@ const LOST: Option<Duration> = Some(Duration::from_secs(30));
 fn shared() -> Shared {
     let layout = Layout::new(1 << 20, 64, 4).unwrap();
     let shared = Shared::new(Ctl::heap(layout.len), layout);
-    for index in 0..4 {
-        Doorbell::of(&shared, index).reset();
+    for process in 1..=4 {
+        let joiner = client::take(&shared, process, 0, 4).unwrap();
+        assert!(client::confirm(&shared, joiner));
     }
     shared
 }
