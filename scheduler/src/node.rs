@@ -45,7 +45,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
-use ipc_channel::ipc::{self, IpcReceiver};
+use ipc_channel::ipc::{self, IpcReceiver, IpcSender};
 use mobula_store::{ObjectId, Segment, Store, StoreOptions};
 
 use crate::config::{self, CallPath, LogLevel, Waiting};
@@ -57,7 +57,7 @@ use crate::resources::{Pool, ResourceError};
 use crate::session::Session;
 use crate::sys;
 use crate::trace::{self, tell};
-use crate::watch;
+use crate::watch::{self, Sighting};
 
 use self::launch::Recipe;
 use self::state::{Event, Parts, State};
@@ -279,7 +279,7 @@ impl Node {
             move || drop(loopback.send(barrier(own, LAST_BARRIER)))
         }));
         helpers.life(store.clone(), events.clone())?;
-        let watch = helpers.watch(events.clone())?;
+        let watch = helpers.watch(own, loopback.clone(), events.clone())?;
         let logs = helpers.logs(session, options.log_to_driver, events.clone())?;
         let parts = Parts {
             info: info.clone(),
@@ -500,8 +500,21 @@ impl Helpers {
         Ok(())
     }
 
-    fn watch(&mut self, events: Sender<Event>) -> Result<watch::Poster<watch::Order>, NodeError> {
-        let tell = move |worker, sighting| drop(events.send(Event::Sighting { worker, sighting }));
+    fn watch(
+        &mut self,
+        own: ProcessId,
+        loopback: IpcSender<FromProcess>,
+        events: Sender<Event>,
+    ) -> Result<watch::Poster<watch::Order>, NodeError> {
+        let tell = move |worker, sighting| {
+            let exited = matches!(sighting, Sighting::Exited);
+            // A loop that is gone hears nothing any more.
+            let _ = events.send(Event::Sighting { worker, sighting });
+            // Behind all that the process had sent, and on its way while the loop sees to the exit.
+            if exited && loopback.send(barrier(own, worker)).is_err() {
+                let _ = events.send(Event::Barrier { worker });
+            }
+        };
         let (poster, thread) = watch::start(tell).map_err(NodeError::io("start its watch thread"))?;
         let end = poster.clone();
         self.watch_end = Some(Box::new(move || end.post(watch::Order::Stop)));

@@ -4,7 +4,8 @@
 //! until a descriptor or a command is there. Two run in a node:
 //!
 //! - `mobula-watch` (here): the pidfds of workers and their bootstrap sockets. It turns readiness
-//!   into events for the loop and does nothing that could block, so a death is always heard of.
+//!   into events for the loop and waits for nobody but the thread that reads control messages, behind
+//!   which it sends the barrier of a death ([`crate::node`]), so a death is always heard of.
 //! - `mobula-logs` ([`crate::logs`]): the workers' output. It prints, so it may be held up.
 //!
 //! SC-8: no descriptor is polled on a timer; a node in which nothing happens sleeps.

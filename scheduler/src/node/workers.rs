@@ -252,6 +252,10 @@ impl State {
                 }
                 self.kill_worker(number);
                 self.exited(number);
+                // The watch thread will not see it, so the barrier comes from here.
+                if self.parts.loopback.send(barrier(self.parts.own, number)).is_err() {
+                    self.all_heard(number);
+                }
             }
         }
     }
@@ -487,7 +491,8 @@ impl State {
         }
     }
 
-    /// The process has ended: kill what it has started, wait for it, and let its last messages pass.
+    /// The process has ended: kill what it has started and wait for it. Behind this comes the barrier that tells that
+    /// its last messages have passed.
     pub(super) fn exited(&mut self, number: u64) {
         if self.template.is(number) {
             return self.template_gone();
@@ -503,9 +508,6 @@ impl State {
         worker.deadline = None;
         self.idle.retain(|&idle| idle != number);
         self.parts.logs.post(logs::Order::Finish { worker: number });
-        if self.parts.loopback.send(barrier(self.parts.own, number)).is_err() {
-            self.all_heard(number);
-        }
     }
 
     pub(super) fn all_heard(&mut self, number: u64) {
