@@ -59,6 +59,8 @@ use crate::sys;
 use crate::trace::{self, tell};
 use crate::watch::{self, Sighting};
 
+pub use self::outlet::Ear;
+
 use self::launch::Recipe;
 use self::state::{Event, Parts, State};
 
@@ -328,6 +330,12 @@ impl Node {
     /// All that a process says must go one way, or the other.
     pub fn line(&self, process: ProcessId) -> Line {
         Line { process, events: self.events.clone() }
+    }
+
+    /// Has a driver that was introduced as `process` hear by `ear` what it can of what the node says to it.
+    pub fn lend_ear(&self, process: ProcessId, ear: Ear) {
+        // A node that has ended says nothing.
+        let _ = self.events.send(Event::Ear { process, ear });
     }
 
     /// Returns what the workers' executable knows if it is another one than this process's.

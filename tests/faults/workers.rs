@@ -54,6 +54,23 @@ fn calls_in_every_stage_fail_and_later_ones_too() {
 }
 
 #[mobula::test]
+fn what_was_answered_before_a_death_is_an_answer() {
+    let _runtime = start();
+    for _ in 0..10 {
+        let victim = Victim::remote().unwrap();
+        let pid = mobula::get(&victim.pid().remote()).unwrap();
+        // Nobody waits for these: what comes of them lies in the ring until the news of the death is handled.
+        let answered: Vec<_> = (0..50).map(|_| victim.pid().remote()).collect();
+        let last = victim.abort().remote();
+        eventually("the death was heard of", || victim.pid().try_remote().is_err());
+        for answer in &answered {
+            assert_eq!(mobula::get(answer).unwrap(), pid);
+        }
+        assert!(crash_status(&last).contains("SIGABRT"));
+    }
+}
+
+#[mobula::test]
 fn others_live_on() {
     let _runtime = start();
     let (victim, other) = (Victim::remote().unwrap(), Victim::remote().unwrap());

@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use ipc_channel::ipc::{IpcReceiver, IpcSender};
 use mobula_scheduler::death::LostTask;
 use mobula_scheduler::ids::ProcessId;
-use mobula_scheduler::node::Line;
+use mobula_scheduler::node::{Ear, Line};
 use mobula_scheduler::protocol::{Answer, Envelope, FromProcess, PROTOCOL, ToNode, ToProcess};
 
 use crate::core::Core;
@@ -23,6 +23,8 @@ pub(crate) struct Link {
     questions: Mutex<Questions>,
     answered: Condvar,
     next: AtomicU64,
+    /// How many messages of the inbox have been handled.
+    handled: AtomicU64,
 }
 
 /// How the node is reached.
@@ -45,7 +47,14 @@ impl Link {
             Some(line) => Way::Line(line),
             None => Way::Channel(Mutex::new(sender)),
         };
-        Link { process, way, questions: Mutex::default(), answered: Condvar::new(), next: AtomicU64::new(1) }
+        Link {
+            process,
+            way,
+            questions: Mutex::default(),
+            answered: Condvar::new(),
+            next: AtomicU64::new(1),
+            handled: AtomicU64::new(0),
+        }
     }
 
     pub(crate) fn process(&self) -> ProcessId {
@@ -145,7 +154,11 @@ pub(crate) fn listen(core: &Arc<Core>, inbox: &IpcReceiver<Envelope<ToProcess>>)
 fn obey(core: &Arc<Core>, message: Envelope<ToProcess>) -> bool {
     match message {
         Envelope { version: PROTOCOL, body: ToProcess::Shutdown } => return false,
-        Envelope { version: PROTOCOL, body } => handle(core, body),
+        Envelope { version: PROTOCOL, body } => {
+            handle(core, body);
+            // SYNC handled: whoever sees the count sees what the messages have changed.
+            core.link().handled.fetch_add(1, Ordering::Release);
+        }
         Envelope { version, .. } => {
             tracing::error!(version, "the node speaks another version of the control protocol");
             return false;
@@ -164,7 +177,39 @@ fn end(core: &Arc<Core>) {
     core.pump().report(Event::NodeGone);
 }
 
+/// Makes the ear of a driver whose node is in this process: it takes note of what it hears without this process's
+/// listening thread, if that has handled everything before (SC-24). News that must wait for frames of a socket are left
+/// to that thread: the node's loop waits for none.
+pub(crate) fn ear(core: &Arc<Core>) -> Ear {
+    let core = Arc::downgrade(core);
+    Ear::new(move |sent, message| match core.upgrade() {
+        // SYNC handled: pairs with the count in `obey`.
+        Some(core) if !core.pump().transport().holds_back() && core.link().handled.load(Ordering::Acquire) == sent => {
+            note(&core, message)
+        }
+        _ => Some(message),
+    })
+}
+
+/// Takes note of a message that something comes of only on another thread; gives back any other one. Waits for nothing
+/// but the transport ([`Transport::holds_back`](crate::transport::Transport::holds_back)).
+fn note(core: &Core, message: ToProcess) -> Option<ToProcess> {
+    match message {
+        ToProcess::EndActor(actor) => core.pump().report(Event::EndActor(actor)),
+        ToProcess::LeaseLost { lease, reason } => core.pump().report(Event::LeaseLost { lease, reason }),
+        ToProcess::ActorDown(death) => core.pump().report(Event::ActorDown(death)),
+        ToProcess::TaskLost { call, reason } => core.pump().report(Event::TaskLost { call, reason }),
+        ToProcess::ProcessGone(client) => core.pump().report(Event::ProcessGone(client)),
+        ToProcess::Reply { request, answer } => core.link().answer(request, answer),
+        other => return Some(other),
+    }
+    None
+}
+
 fn handle(core: &Arc<Core>, message: ToProcess) {
+    let Some(message) = note(core, message) else {
+        return;
+    };
     match message {
         ToProcess::Refused(reason) => {
             if core.is_worker() {
@@ -178,7 +223,6 @@ fn handle(core: &Arc<Core>, message: ToProcess) {
             let args = payload::receive(core.store(), &spec.args);
             core.executor().control(core, Control::Start { spec: Box::new(spec), granted, args });
         }
-        ToProcess::EndActor(actor) => core.pump().report(Event::EndActor(actor)),
         ToProcess::RunTask { spec, granted, nested } => {
             let args = payload::receive(core.store(), &spec.args);
             let task = executor::TaskJob { spec: Box::new(spec), granted, args };
@@ -192,7 +236,6 @@ fn handle(core: &Arc<Core>, message: ToProcess) {
         ToProcess::EndLease(lease) => executor::end_lease(core, lease),
         ToProcess::LeaseGranted { lease, client } => core.leases().granted(core, lease, client),
         ToProcess::RecallLease(lease) => core.leases().recalled(core, lease),
-        ToProcess::LeaseLost { lease, reason } => core.pump().report(Event::LeaseLost { lease, reason }),
         ToProcess::ActorUp { actor, client, .. } => {
             if let Some(route) = core.known_route(actor) {
                 route.up(core, client);
@@ -201,13 +244,16 @@ fn handle(core: &Arc<Core>, message: ToProcess) {
         ToProcess::Introduced { client, sender, seat } => {
             core.pump().transport().introduced(core, client, sender, seat);
         }
-        ToProcess::ActorDown(death) => core.pump().report(Event::ActorDown(death)),
-        ToProcess::TaskLost { call, reason } => core.pump().report(Event::TaskLost { call, reason }),
-        ToProcess::ProcessGone(client) => core.pump().report(Event::ProcessGone(client)),
-        ToProcess::Reply { request, answer } => core.link().answer(request, answer),
         ToProcess::Retire => core.executor().control(core, Control::Retire),
         // Handled by the caller.
         ToProcess::Shutdown => {}
+        // Noted above.
+        ToProcess::EndActor(_)
+        | ToProcess::LeaseLost { .. }
+        | ToProcess::ActorDown(_)
+        | ToProcess::TaskLost { .. }
+        | ToProcess::ProcessGone(_)
+        | ToProcess::Reply { .. } => {}
     }
 }
 

@@ -61,7 +61,7 @@ pub(crate) const TICK: Duration = Duration::from_millis(1);
 /// After how long a caller that has handed over to a sleeper hands over to it again.
 const AGAIN: Duration = Duration::from_micros(100);
 
-/// What the node reported, to be handled by the leader after a drain.
+/// What the node reported, to be handled by the leader after a drain; the driver hears some of it on the node's loop.
 #[derive(Debug)]
 pub(crate) enum Event {
     ActorDown(ActorDeath),

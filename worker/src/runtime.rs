@@ -15,7 +15,7 @@ use mobula_scheduler::protocol::RegistryKey;
 
 use crate::core::{self, Core};
 use crate::error::{Error, Result};
-use crate::{executor, registry};
+use crate::{executor, link, registry};
 
 static RUNTIME: Mutex<Option<Arc<Shared>>> = Mutex::new(None);
 
@@ -167,6 +167,7 @@ pub fn init(config: Config) -> Result<Runtime> {
     let welcome = node.connect_driver(registry.hash(), registry.keys()).map_err(|error| start_error(&error))?;
     let line = node.line(welcome.process);
     let core = Core::join(welcome, Some(line), registry)?;
+    node.lend_ear(core.link().process(), link::ear(&core));
     FOREIGN_WORKERS.store(foreign.is_some(), Ordering::SeqCst);
     let shared = Arc::new(Shared { info, node, core, guard: Mutex::default(), ended: AtomicBool::new(false), foreign });
     let guard = Arc::new(Guard { shared: shared.clone() });

@@ -80,6 +80,11 @@ impl Transport {
         }
     }
 
+    /// True if news of the node may have to wait for what came before them.
+    pub(crate) fn holds_back(&self) -> bool {
+        matches!(self, Transport::Ipc(_))
+    }
+
     /// Keeps news of the node until what came before them is in the mailbox, then reports them; gives them back if
     /// that is so already.
     pub(crate) fn hold_back(&self, event: Event) -> Option<Event> {

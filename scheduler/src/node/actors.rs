@@ -14,6 +14,8 @@
 //! The dead are remembered for those that ask late, the last [`MOST_DEAD`] of them. An actor beyond
 //! that, or one that never was, is answered with a creation failure that says so.
 
+use std::collections::HashSet;
+
 use mobula_store::ObjectHold;
 
 use super::outlet::Position;
@@ -82,6 +84,11 @@ impl Actor {
     /// True if it cannot take a pool worker.
     pub(super) fn is_dedicated(&self) -> bool {
         self.demand.has_gpus() || !self.env.is_empty()
+    }
+
+    /// Returns who is told when it has died.
+    pub(super) fn hearers(&self) -> HashSet<ProcessId> {
+        self.watchers.iter().copied().chain(self.kills.iter().map(|&(process, _)| process)).collect()
     }
 
     pub(super) fn launching(&mut self, number: u64) {

@@ -10,7 +10,14 @@
 //!
 //! A proof is any answer to a particular message: a process reads its messages in order, so it has
 //! read all earlier ones, too.
+//!
+//! A driver in the node's own process can lend an [`Ear`]: it hears at once what it only takes note of,
+//! without its listening thread being woken.
+//!
+//! - SC-24: an ear hears a message only when everything that was sent before has been handled, so one
+//!   process hears all in the order in which the node said it.
 
+use std::fmt;
 use std::thread;
 
 use crossbeam::channel::{Sender, unbounded};
@@ -30,10 +37,32 @@ const OVERHEAD: usize = 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) struct Position(u64);
 
+/// Hears what the node says to the process that it lives in.
+pub struct Ear(Box<dyn Fn(u64, ToProcess) -> Option<ToProcess> + Send>);
+
+impl Ear {
+    /// Makes an ear out of a function that gets how many messages went to the inbox so far, and the next one.
+    ///
+    /// If all of those have been handled the function may handle this one, too, and return `None`; what it returns goes
+    /// to the inbox. It is called on the node's loop and must not wait for anything.
+    pub fn new(hear: impl Fn(u64, ToProcess) -> Option<ToProcess> + Send + 'static) -> Self {
+        Ear(Box::new(hear))
+    }
+}
+
+impl fmt::Debug for Ear {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ear")
+    }
+}
+
 /// The sending side of a process's inbox.
 #[derive(Debug)]
 pub(super) struct Outlet {
     sender: IpcSender<Envelope<ToProcess>>,
+    ear: Option<Ear>,
+    /// How many messages went to the inbox.
+    count: u64,
     /// The costs of all messages so far.
     sent: u64,
     proved: u64,
@@ -42,11 +71,24 @@ pub(super) struct Outlet {
 
 impl Outlet {
     pub(super) fn new(sender: IpcSender<Envelope<ToProcess>>) -> Self {
-        Outlet { sender, sent: 0, proved: 0, thread: None }
+        Outlet { sender, ear: None, count: 0, sent: 0, proved: 0, thread: None }
+    }
+
+    /// Has an ear hear from now on what it can.
+    pub(super) fn lend(&mut self, ear: Ear) {
+        self.ear = Some(ear);
     }
 
     /// Sends a message. A process that is gone gets nothing, and its death is heard of elsewhere.
     pub(super) fn send(&mut self, message: ToProcess) -> Position {
+        let message = match &self.ear {
+            Some(ear) => match (ear.0)(self.count, message) {
+                Some(message) => message,
+                None => return Position(self.sent),
+            },
+            None => message,
+        };
+        self.count += 1;
         let cost = cost(&message);
         self.sent += cost as u64;
         if self.thread.is_none() && self.sent - self.proved > CREDIT as u64 {
@@ -104,6 +146,9 @@ fn post(sender: IpcSender<Envelope<ToProcess>>) -> Option<Sender<ToProcess>> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use ipc_channel::ipc;
 
     use super::*;
@@ -122,6 +167,43 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         }
+    }
+
+    #[test]
+    fn an_ear_hears_nothing_before_what_waits_in_the_inbox() {
+        let (sender, receiver) = ipc::channel().unwrap();
+        let handled = Arc::new(AtomicU64::new(0));
+        let heard = Arc::new(AtomicU64::new(0));
+        let mut outlet = Outlet::new(sender);
+        outlet.send(ToProcess::Retire);
+        outlet.lend(Ear::new({
+            let (handled, heard) = (handled.clone(), heard.clone());
+            move |sent, message| match message {
+                ToProcess::Reply { .. } if handled.load(Ordering::Acquire) == sent => {
+                    heard.fetch_add(1, Ordering::Relaxed);
+                    None
+                }
+                other => Some(other),
+            }
+        }));
+        let reply = |request| ToProcess::Reply { request, answer: crate::protocol::Answer::Done };
+        let read = || {
+            let message = receiver.recv().unwrap().body;
+            handled.fetch_add(1, Ordering::Release);
+            message
+        };
+        outlet.send(reply(1));
+        assert!(matches!(read(), ToProcess::Retire));
+        outlet.send(reply(2));
+        for expected in 1..=2 {
+            assert!(matches!(read(), ToProcess::Reply { request, .. } if request == expected));
+        }
+        assert_eq!(heard.load(Ordering::Relaxed), 0, "it heard a message before an earlier one was handled");
+        outlet.send(reply(3));
+        assert_eq!(heard.load(Ordering::Relaxed), 1);
+        outlet.send(ToProcess::Retire);
+        assert!(matches!(read(), ToProcess::Retire));
+        assert!(receiver.try_recv().is_err(), "what was heard has come once more");
     }
 
     #[test]

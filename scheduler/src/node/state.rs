@@ -10,7 +10,7 @@ use mobula_store::{ClientKey, Store};
 use super::actors::{Actor, Early};
 use super::introductions::Letterbox;
 use super::launch::Recipe;
-use super::outlet::{Outlet, Position};
+use super::outlet::{Ear, Outlet, Position};
 use super::tasks::{Task, TaskQueue};
 use super::template::Template;
 use super::workers::{Purpose, Worker};
@@ -41,6 +41,8 @@ pub(super) enum Event {
     Reclaimed,
     /// A driver wants to join.
     Driver { registry_hash: u64, registry: Vec<RegistryKey>, reply: Sender<Result<Welcome, NodeError>> },
+    /// A driver hears in the node's process what it can.
+    Ear { process: ProcessId, ear: Ear },
     /// Somebody wants to know the workers' registry.
     WorkerRegistry { reply: Sender<Result<Option<Vec<RegistryKey>>, NodeError>> },
     /// Somebody wants the resource maps.
@@ -197,6 +199,11 @@ impl State {
                 let welcome = self.connect_driver(registry_hash, registry);
                 // A driver that went away meanwhile hears nothing.
                 let _ = reply.send(welcome);
+            }
+            Event::Ear { process, ear } => {
+                if let Some(entry) = self.processes.get_mut(&process) {
+                    entry.outlet.lend(ear);
+                }
             }
             Event::WorkerRegistry { reply } => {
                 self.registry_waiters.push(reply);

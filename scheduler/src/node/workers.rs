@@ -15,6 +15,7 @@
 //! before anything of it runs. Pool workers are never ended before the node: what their past tasks have left behind (refs,
 //! calls under way) stays alive, and their number is bounded by `max_processes`.
 
+use std::collections::HashSet;
 use std::io::PipeReader;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -23,6 +24,7 @@ use ipc_channel::ipc::IpcSender;
 use mobula_store::ClientKey;
 use rustix::process::Pid;
 
+use super::actors::Actor;
 use super::launch::{self, Launched};
 use super::state::State;
 use super::tasks::TaskState;
@@ -540,13 +542,11 @@ impl State {
             return;
         };
         let process = worker.process;
-        if let Some(entry) = self.processes.remove(&process)
-            && let Some(client) = entry.client
-        {
+        let client = self.processes.remove(&process).and_then(|entry| entry.client);
+        let concerned = self.concerned(&worker.duty);
+        if let Some(client) = client {
             self.parts.store.reap(client);
-            for other in self.processes.values_mut() {
-                other.outlet.send(ToProcess::ProcessGone(client));
-            }
+            self.tell_gone(client, |process| concerned.contains(&process));
         }
         if let Some(grant) = worker.held.take() {
             self.parts.pool.give_back(grant);
@@ -572,7 +572,26 @@ impl State {
                 }
             }
         }
+        // Nobody of these waits for it, and waking them holds up the loop.
+        if let Some(client) = client {
+            self.tell_gone(client, |process| !concerned.contains(&process));
+        }
         self.owner_died(process);
+    }
+
+    /// Returns who hears more of a worker's end than that it is gone.
+    fn concerned(&self, duty: &Duty) -> HashSet<ProcessId> {
+        match duty {
+            Duty::Actor(id) => self.actors.get(id).map(Actor::hearers).unwrap_or_default(),
+            Duty::Tasks(ids) => ids.iter().filter_map(|id| self.tasks.get(id)).map(|task| task.submitter).collect(),
+            Duty::Starting | Duty::None => self.processes.keys().copied().collect(),
+        }
+    }
+
+    fn tell_gone(&mut self, client: ClientKey, whom: impl Fn(ProcessId) -> bool) {
+        for (_, entry) in self.processes.iter_mut().filter(|(process, _)| whom(**process)) {
+            entry.outlet.send(ToProcess::ProcessGone(client));
+        }
     }
 
     /// A process could not be started or has not joined.
