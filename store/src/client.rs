@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bell::Doorbell;
 use crate::handover::Handover;
-use crate::layout::{C_PID, C_START, C_WORD};
+use crate::layout::{C_PID, C_START, C_TOLLER, C_WORD};
 use crate::lock;
 use crate::readers;
 use crate::shared::Shared;
@@ -79,6 +79,7 @@ pub(crate) fn take(shared: &Shared, pid: u32, start: u64, most: usize) -> Option
         // Only the server takes records, so the fields may be written before the word says so.
         shared.ctl.u32(at + C_PID).store(pid, Ordering::Relaxed);
         shared.ctl.u64(at + C_START).store(start, Ordering::Relaxed);
+        shared.ctl.u32(at + C_TOLLER).store(0, Ordering::Relaxed);
         Doorbell::of(shared, index as u16).reset();
         Handover::of(shared, index as u16).reset();
         readers::resign(shared, index);

@@ -19,11 +19,12 @@
 //!  1088  creations that queue for memory                    1152  last ticket of that queue, cells ever used
 //!  1216  clock of least recent use                          1280  freed slots left to the allocator's next owner
 //!  1344  whether objects are left to the nested lock's next owner   1408  whether the dead were left to the reaper (u32)
-//!  1472  read-only clients, a bit each, four words        2048  folder for objects on disk (outlet.rs)
+//!  1472  read-only clients, a bit each, four words         1536  knell (u32 futex)
+//!  2048  folder for objects on disk (outlet.rs)
 //!
 //!   client record (256 bytes)
 //!     0  word {generation:32 | state:8}       8  pid (u32)
-//!    16  start time of the process
+//!    16  start time of the process        24  who tolls the knell (u32)
 //!    28  whether it is read-only (u32)
 //!   128  bell (u32 futex)                    132  rings opened towards this client (u32)
 //!   136  handing over (handover.rs): hint, thread, processor (u32 each)
@@ -92,6 +93,7 @@ pub(crate) const H_LEFT_FREE: usize = 1280;
 pub(crate) const H_LEFT_NESTED: usize = 1344;
 pub(crate) const H_READERS: usize = 1472;
 pub(crate) const H_LEFT_REAP: usize = 1408;
+pub(crate) const H_KNELL: usize = 1536;
 pub(crate) const H_DIR: usize = 2048;
 
 /// A lock has a line of its own.
@@ -111,6 +113,7 @@ pub(crate) const CLIENT_BYTES: usize = 256;
 pub(crate) const C_WORD: usize = 0;
 pub(crate) const C_PID: usize = 8;
 pub(crate) const C_START: usize = 16;
+pub(crate) const C_TOLLER: usize = 24;
 pub(crate) const C_READER: usize = 28;
 pub(crate) const C_BELL: usize = 128;
 pub(crate) const C_OPENED: usize = 132;
@@ -401,6 +404,7 @@ pub(crate) const fn hash() -> u64 {
         H_LEFT_NESTED,
         H_READERS,
         H_LEFT_REAP,
+        H_KNELL,
         H_DIR,
         LOCK_BYTES,
         SHARDS,
@@ -411,6 +415,7 @@ pub(crate) const fn hash() -> u64 {
         C_WORD,
         C_PID,
         C_START,
+        C_TOLLER,
         C_READER,
         C_BELL,
         C_OPENED,

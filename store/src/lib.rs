@@ -102,6 +102,7 @@ mod host;
 mod id;
 mod index;
 mod inner;
+mod knell;
 mod large;
 mod layout;
 mod life;
@@ -154,6 +155,7 @@ pub use fsck::fsck;
 #[doc(hidden)]
 pub use host::modelled;
 pub use id::{ObjectId, ParseObjectIdError};
+pub use knell::Knell;
 pub use object::{HoldState, ObjectBuffer, ObjectHold, ObjectView, Promise};
 pub use options::{Eviction, Lifetime, ObjectOptions, Segment, StoreOptions};
 pub use report::{Holder, ObjectInfo, ObjectState, StoreStats};

@@ -15,6 +15,7 @@ use crate::holds::{Adopted, HOLD};
 use crate::id::ObjectId;
 use crate::index;
 use crate::inner::Inner;
+use crate::knell::Knell;
 use crate::layout::H_RECLAIMED;
 use crate::moves;
 use crate::object::{ObjectBuffer, ObjectHold, ObjectView, Promise};
@@ -513,5 +514,10 @@ impl Store {
     /// Returns this client's doorbell.
     pub fn bell(&self) -> Bell {
         Bell::new(self.inner.clone())
+    }
+
+    /// Returns this client's access to the store's knell, which tells of processes that are about to be gone.
+    pub fn knell(&self) -> Knell {
+        Knell::new(self.inner.clone())
     }
 }

@@ -16,6 +16,7 @@ pub(crate) mod process;
 #[cfg(not(loom))]
 pub(crate) mod processor;
 pub(crate) mod random;
+pub(crate) mod robust;
 pub(crate) mod seat;
 pub(crate) mod socket;
 
