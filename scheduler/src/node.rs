@@ -4,6 +4,7 @@
 //!   mobula-control  ipc-channel --+                 +--> outlets (ToProcess, one each process)
 //!   mobula-watch    pidfds -------+--> mobula-node -+--> processes (spawned and killed here)
 //!   mobula-life     store --------+     (State)     +--> mobula-logs
+//!   mobula-knell    store --------+
 //!   mobula-logs     ends of logs -+
 //! ```
 //!
@@ -15,7 +16,8 @@
 //!   children of that same thread; it ends after the last of them: the kernel kills a worker when the
 //!   thread that it is a child of ends.
 //! - SC-13: a dead process is mourned in one order: its group is killed, it is waited for, everything
-//!   it had sent is handled, the store reaps its client, and only then does anybody hear of it.
+//!   it had sent is handled, the store reaps its client, and only then does anybody hear of it; but for
+//!   what is said of its actor while it still ends (`node/dying.rs`, SC-25).
 //! - SC-14: each watcher of an actor gets `ActorDown` exactly once for each time it asked or created.
 //! - SC-15: a grant goes back to the pool exactly once, when the process that used it is gone, or its
 //!   task has finished.
@@ -25,6 +27,7 @@
 //! The node does not see calls or results: those go from process to process.
 
 mod actors;
+mod dying;
 mod introductions;
 mod launch;
 mod leases;
@@ -46,7 +49,7 @@ use std::time::Duration;
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use ipc_channel::ipc::{self, IpcReceiver, IpcSender};
-use mobula_store::{ObjectId, Segment, Store, StoreOptions};
+use mobula_store::{Knell, ObjectId, Segment, Store, StoreOptions};
 
 use crate::config::{self, CallPath, LogLevel, Waiting};
 use crate::ids::ProcessId;
@@ -281,6 +284,7 @@ impl Node {
             move || drop(loopback.send(barrier(own, LAST_BARRIER)))
         }));
         helpers.life(store.clone(), events.clone())?;
+        helpers.knell(store.knell(), events.clone())?;
         let watch = helpers.watch(own, loopback.clone(), events.clone())?;
         let logs = helpers.logs(session, options.log_to_driver, events.clone())?;
         let parts = Parts {
@@ -508,6 +512,22 @@ impl Helpers {
         Ok(())
     }
 
+    fn knell(&mut self, knell: Knell, events: Sender<Event>) -> Result<(), NodeError> {
+        let run = move || {
+            sys::block_signals();
+            while let Some(clients) = knell.listen() {
+                for client in clients {
+                    if events.send(Event::Dying { client }).is_err() {
+                        return;
+                    }
+                }
+            }
+        };
+        let thread = thread::Builder::new().name("mobula-knell".into()).spawn(run);
+        self.threads.push(thread.map_err(NodeError::io("start its knell thread"))?);
+        Ok(())
+    }
+
     fn watch(
         &mut self,
         own: ProcessId,
@@ -556,6 +576,7 @@ impl Helpers {
 impl Drop for Helpers {
     fn drop(&mut self) {
         self.stopping.store(true, Ordering::Release);
+        self.store.knell().hush();
         self.control_end.take().into_iter().chain(self.watch_end.take()).for_each(|end| end());
         if let Some(logs) = self.logs.take() {
             (logs.end)();

@@ -135,6 +135,11 @@ pub(crate) fn exit_now(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
+/// True for a signal that stops a process, and never ends one.
+pub(crate) fn is_stop_signal(signal: i32) -> bool {
+    matches!(signal, libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU)
+}
+
 /// Returns the name of a signal, such as `SIGSEGV`.
 pub(crate) fn signal_name(signal: i32) -> Option<String> {
     if signal <= 0 || signal >= libc::SIGRTMIN() {

@@ -276,3 +276,30 @@ fn an_actor_whose_creator_dies_before_its_arguments_are_there_is_dead() {
         assert!(error.is_actor_died(), "{error:?}");
     }
 }
+
+#[mobula::test]
+fn what_was_answered_before_a_kill_is_all_that_was_done() {
+    let _runtime = start();
+    for round in 0..20 {
+        let victim = Victim::remote().unwrap();
+        let pid = mobula::get(&victim.pid().remote()).unwrap();
+        let calls: Vec<_> = (0..2_000).map(|_| victim.pid().remote()).collect();
+        mobula::get(&calls[round * 50]).unwrap();
+        kill(pid, "KILL");
+        // The verdict may come while the process still ends: it counts once for all calls.
+        let died = |call| match mobula::get(call) {
+            Ok(answer) => {
+                assert_eq!(answer, pid);
+                false
+            }
+            Err(error) => {
+                assert!(error.is_actor_died(), "{error}");
+                true
+            }
+        };
+        let outcomes: Vec<_> = calls.iter().map(died).collect();
+        assert!(outcomes.is_sorted(), "a call was answered after one that was not");
+        assert!(victim.pid().try_remote().is_err() || mobula::get(&victim.pid().remote()).is_err());
+        eventually("its process is gone", || !is_alive(pid));
+    }
+}

@@ -24,7 +24,7 @@ use mobula_scheduler::death::{ActorDeath, DeathCause};
 use mobula_scheduler::ids::ActorId;
 use mobula_scheduler::node::Line;
 use mobula_scheduler::protocol::{Answer, ToNode, Welcome};
-use mobula_store::{ClientKey, ObjectHold, Store};
+use mobula_store::{ClientKey, Knell, ObjectHold, Store};
 
 use crate::deferred::{Deferred, Dependent, Work};
 use crate::error::{Error, Result};
@@ -194,6 +194,8 @@ impl Core {
             node,
             ..
         } = welcome;
+        // Before the first thread: afterwards it would take milliseconds.
+        let tolls = kind == Kind::Worker && Knell::prepare();
         let store =
             Store::attach(&store_address).map_err(|error| Error::from_store(&error, "cannot attach the store"))?;
         let link = Arc::new(Link::new(process, node, line));
@@ -247,8 +249,13 @@ impl Core {
         })?;
         lock(&core.threads).push(control);
         let for_service = core.clone();
+        let knell = tolls.then(|| core.store.knell());
         let service = spawn("mobula-service", move || {
             let _guard = for_service.is_worker().then_some(sys::EndWithMe);
+            if let Some(knell) = knell {
+                // Of no use if it fails: then the node hears of this process's end when it is over.
+                knell.toll_at_end();
+            }
             pump::serve(&for_service);
         })?;
         lock(&core.threads).push(service);

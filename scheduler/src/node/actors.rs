@@ -20,7 +20,7 @@ use mobula_store::ObjectHold;
 
 use super::outlet::Position;
 use super::state::State;
-use super::workers::{Duty, Purpose};
+use super::workers::{Duty, Purpose, Worker};
 use crate::death::{ActorDeath, DeathCause};
 use crate::ids::{ActorId, ProcessId};
 use crate::protocol::{ActorSpec, Answer, RegistryKey, ToProcess};
@@ -58,6 +58,8 @@ pub(super) struct Actor {
     holds: Vec<ObjectHold>,
     /// Who waits for its end.
     kills: Vec<(ProcessId, u64)>,
+    /// Its constructor has run.
+    started: bool,
     /// What its process says that it ends of.
     outcome: Option<DeathCause>,
     end_sent: bool,
@@ -155,6 +157,7 @@ impl State {
                 place: Place::Waiting,
                 holds,
                 kills: Vec::new(),
+                started: false,
                 outcome: None,
                 end_sent: false,
             },
@@ -266,6 +269,11 @@ impl State {
             self.mourn(id, early.class_name, 0, DeathCause::Killed, &early.watchers);
             Answer::Done
         } else if self.dead.contains_key(&id) {
+            let dying = |worker: &&mut Worker| matches!(worker.duty, Duty::Actor(other) if other == id);
+            if let Some(worker) = self.workers.values_mut().find(dying) {
+                worker.kills.push((process, request));
+                return;
+            }
             Answer::Done
         } else {
             Answer::NotFound
@@ -287,6 +295,7 @@ impl State {
             return;
         };
         actor.holds.clear();
+        actor.started = true;
         if let Place::Placed { position, .. } = actor.place
             && let Some(entry) = self.processes.get_mut(&process)
         {
@@ -321,6 +330,26 @@ impl State {
             .or_else(|| actor.outcome.take())
             .unwrap_or_else(|| DeathCause::Crashed { status: status.to_owned() });
         self.bury_actor(id, pid, cause);
+    }
+
+    /// Tells the death of an actor whose process, worker `number`, is ending and does nothing any more. What it has and who
+    /// waits for its end are left to the process's funeral.
+    pub(super) fn actor_dying(&mut self, id: ActorId, number: u64, status: String) {
+        // Until its constructor has run its process may have said what came of that, which is not heard yet.
+        if !self.actors.get(&id).is_some_and(|actor| actor.started) {
+            return;
+        }
+        let (Some(actor), Some(worker)) = (self.actors.remove(&id), self.workers.get_mut(&number)) else {
+            return;
+        };
+        let Actor { place, kills, outcome, class_name, watchers, .. } = actor;
+        if let Place::Placed { grant, .. } = place {
+            worker.held = Some(grant);
+        }
+        worker.kills = kills;
+        let (pid, ending) = (worker.pid, worker.ending.clone());
+        let cause = ending.or(outcome).unwrap_or(DeathCause::Crashed { status });
+        self.mourn(id, class_name, pid, cause, &watchers);
     }
 
     /// Ends an actor that has no process.

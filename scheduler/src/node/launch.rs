@@ -6,7 +6,8 @@
 //! the same moment inherit nothing of ours.
 
 use std::ffi::OsString;
-use std::io::{self, PipeReader};
+use std::fs::File;
+use std::io::{self, PipeReader, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -22,6 +23,9 @@ use crate::template::GPUS;
 
 /// This process's own executable, also after its file was replaced.
 const SELF: &str = "/proc/self/exe";
+
+/// The place of the exit code among the fields of `/proc/<pid>/stat` behind the state.
+const EXIT_CODE: usize = 48;
 
 /// What all workers of a node are started with.
 #[derive(Debug)]
@@ -162,6 +166,24 @@ pub(super) fn reap(child: Pid) -> io::Result<Option<WaitStatus>> {
     Ok(waitpid(Some(child), WaitOptions::NOHANG)?.map(|(_, status)| status))
 }
 
+/// Returns the signal that a child is ending of; `None` if it does not end, of no signal, or is held up in that.
+///
+/// The kernel reads it under the lock under which it has given all threads of the child their end.
+pub(super) fn ending_signal(child: Pid) -> Option<i32> {
+    let mut stat = [0; 1024];
+    let count = File::open(format!("/proc/{}/stat", child.as_raw_pid())).ok()?.read(&mut stat).ok()?;
+    // The name in parentheses may hold anything; the fields start after the last one, with the state.
+    let name_end = stat[..count].iter().rposition(|byte| *byte == b')')?;
+    let mut fields = std::str::from_utf8(&stat[name_end + 1..count]).ok()?.split_ascii_whitespace();
+    if matches!(fields.next()?, "T" | "t") {
+        return None;
+    }
+    // That of the process if it ends or has stopped, otherwise that of its first thread, if that ends.
+    let code: i32 = fields.nth(EXIT_CODE)?.parse().ok()?;
+    let signal = code & 0x7f;
+    (signal != 0 && !sys::is_stop_signal(signal)).then_some(signal)
+}
+
 /// Describes how a process ended: `exit status 3`, `signal 11 (SIGSEGV)`.
 pub(super) fn describe(status: io::Result<Option<WaitStatus>>) -> String {
     let Ok(Some(status)) = status else {
@@ -170,10 +192,57 @@ pub(super) fn describe(status: io::Result<Option<WaitStatus>>) -> String {
     };
     match (status.exit_status(), status.terminating_signal()) {
         (Some(code), _) => format!("exit status {code}"),
-        (None, Some(signal)) => match sys::signal_name(signal) {
-            Some(name) => format!("signal {signal} ({name})"),
-            None => format!("signal {signal}"),
-        },
+        (None, Some(signal)) => describe_signal(signal),
         (None, None) => format!("the status {:#x}", status.as_raw()),
+    }
+}
+
+/// Describes the end of a process that a signal ended.
+pub(super) fn describe_signal(signal: i32) -> String {
+    match sys::signal_name(signal) {
+        Some(name) => format!("signal {signal} ({name})"),
+        None => format!("signal {signal}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    /// Starts a child, lets something happen to it, and waits until `/proc` shows it in one of `states`.
+    fn child(script: &str, signals: &[Signal], states: &str) -> (std::process::Child, Pid) {
+        let child = Command::new("sh").args(["-c", script]).spawn().unwrap();
+        let pid = Pid::from_raw(child.id().cast_signed()).unwrap();
+        signals.iter().for_each(|signal| kill_process(pid, *signal).unwrap());
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let state = || {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+            stat.rsplit_once(") ").unwrap().1.chars().next().unwrap()
+        };
+        while !states.contains(state()) {
+            assert!(Instant::now() < deadline, "it is {} and not {states}", state());
+            std::thread::yield_now();
+        }
+        (child, pid)
+    }
+
+    #[test]
+    fn only_who_ends_of_a_signal_does() {
+        for (script, signals, states, expected) in [
+            ("exec sleep 1000", &[][..], "RSD", None),
+            ("exec sleep 1000", &[Signal::STOP], "T", None),
+            ("exec sleep 1000", &[Signal::TERM], "Z", Some(15)),
+            ("exec sleep 1000", &[Signal::STOP, Signal::KILL], "Z", Some(9)),
+            ("exit 3", &[], "Z", None),
+        ] {
+            let (mut child, pid) = child(script, signals, states);
+            assert_eq!(ending_signal(pid), expected, "{script}, {signals:?}");
+            child.kill().unwrap();
+            child.wait().unwrap();
+            assert_eq!(ending_signal(pid), None, "it is gone");
+        }
+        assert_eq!((describe_signal(9), describe_signal(60)), ("signal 9 (SIGKILL)".into(), "signal 60".into()));
     }
 }

@@ -35,6 +35,8 @@ pub(super) enum Event {
     Barrier { worker: u64 },
     /// The watch thread has seen something of a worker.
     Sighting { worker: u64, sighting: Sighting },
+    /// A client's process is about to be gone, if that is no mistake.
+    Dying { client: ClientKey },
     /// A dead worker's output has been read to its end.
     Tail { worker: u64, tail: String },
     /// An object that is some actor's life may be gone.
@@ -193,6 +195,7 @@ impl State {
                 Sighting::BadHello(reason) => self.refuse(worker, &reason),
                 Sighting::Forked => self.look_at_forks(),
             },
+            Event::Dying { client } => self.dying(client),
             Event::Tail { worker, tail } => self.all_read(worker, tail),
             Event::Reclaimed => self.check_lives(),
             Event::Driver { registry_hash, registry, reply } => {

@@ -33,7 +33,7 @@ use crate::bootstrap::Hello;
 use crate::death::{DeathCause, LostTask};
 use crate::ids::{ActorId, ProcessId, TaskId};
 use crate::logs::{self, Label};
-use crate::protocol::{Envelope, RegistryKey, ToProcess, Welcome};
+use crate::protocol::{Answer, Envelope, RegistryKey, ToProcess, Welcome};
 use crate::resources::Grant;
 use crate::trace::tell;
 use crate::watch::{Order, Sighting, Words};
@@ -75,7 +75,7 @@ type Needs = (Vec<(String, String)>, Vec<u32>);
 pub(super) struct Worker {
     pub(super) process: ProcessId,
     /// The child; `None` until the template has answered.
-    child: Option<Pid>,
+    pub(super) child: Option<Pid>,
     /// What tells its end, if the watch thread does not have it.
     pidfd: Option<OwnedFd>,
     /// Its pid as it says itself; that of the child until then.
@@ -86,8 +86,10 @@ pub(super) struct Worker {
     pub(super) duty: Duty,
     /// `None` for a pool worker.
     pub(super) purpose: Option<Purpose>,
-    /// The grant of a task that is over, until the process is gone.
+    /// The grant of a task that is over, or of an actor that has been declared dead, until the process is gone.
     pub(super) held: Option<Grant>,
+    /// Who waits for the end of a process whose actor has been declared dead.
+    pub(super) kills: Vec<(ProcessId, u64)>,
     /// True if a task has run in it: then it becomes no actor's process.
     pub(super) used: bool,
     /// Set when the node ends it: what its actor died of.
@@ -119,6 +121,11 @@ impl Worker {
     /// True for a process that has ended, or soon will because the node wants it.
     pub(super) fn is_doomed(&self) -> bool {
         self.ending.is_some() || self.status.is_some() || self.trouble.is_some()
+    }
+
+    /// True for a process whose end has been seen.
+    pub(super) fn is_gone(&self) -> bool {
+        self.status.is_some()
     }
 
     pub(super) fn is_pool(&self) -> bool {
@@ -178,6 +185,7 @@ impl State {
             duty: Duty::Starting,
             purpose,
             held: None,
+            kills: Vec::new(),
             used: false,
             ending: None,
             deadline: Some(Instant::now() + self.parts.start_timeout),
@@ -543,7 +551,8 @@ impl State {
         };
         let process = worker.process;
         let client = self.processes.remove(&process).and_then(|entry| entry.client);
-        let concerned = self.concerned(&worker.duty);
+        let mut concerned = self.concerned(&worker.duty);
+        concerned.extend(worker.kills.iter().map(|&(process, _)| process));
         if let Some(client) = client {
             self.parts.store.reap(client);
             self.tell_gone(client, |process| concerned.contains(&process));
@@ -571,6 +580,9 @@ impl State {
                     self.lose_task(id, reason);
                 }
             }
+        }
+        for (process, request) in std::mem::take(&mut worker.kills) {
+            self.send(process, ToProcess::Reply { request, answer: Answer::Done });
         }
         // Nobody of these waits for it, and waking them holds up the loop.
         if let Some(client) = client {
