@@ -32,7 +32,7 @@ mod leased;
 use mobula::prelude::*;
 use mobula::store::crash;
 
-use support::{eventually, get};
+use support::{descriptors, eventually, get, places};
 
 /// What a victim that is to live counts down from.
 const LIVES: u64 = u64::MAX;
@@ -43,16 +43,13 @@ fn every_point(what: &str, mut round: impl FnMut(u64) -> Option<u64>) {
     let stores = round(LIVES).expect("nobody ends the victim");
     assert!(stores > 0, "{what} stores nothing");
     let wanted = match std::env::var("MOBULA_POINTS") {
-        Ok(all) if all == "all" => stores,
-        Ok(points) => points.parse().expect("MOBULA_POINTS is a number or all"),
-        Err(_) => 100,
+        Ok(all) if all == "all" => None,
+        Ok(points) => Some(points.parse().expect("MOBULA_POINTS is a number or all")),
+        Err(_) => Some(100),
     };
     let open = descriptors();
-    let stride = (stores / wanted.max(1)).max(1);
     let (mut killed, mut lived) = (0, 0);
-    for start in (1..=stores).step_by(stride as usize) {
-        // Moves on within the stride, so that a loop in the code is not always met at the same place.
-        let n = (start + start * 7 % stride).min(stores);
+    for n in places(stores, wanted) {
         match round(n) {
             None => killed += 1,
             Some(_) => lived += 1,
@@ -60,10 +57,6 @@ fn every_point(what: &str, mut round: impl FnMut(u64) -> Option<u64>) {
     }
     eventually("descriptors of the dead are closed", || descriptors() <= open + 4);
     eprintln!("{what}: {stores} stores, killed after {killed} of them, {lived} came to their end before");
-}
-
-fn descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
 /// An outcome that a death of its actor may have.

@@ -95,6 +95,18 @@ pub(crate) fn all_space_back(before: StoreStats) {
     mobula::store::current().unwrap().check().unwrap();
 }
 
+/// Picks places to die, one of each stretch; all of them if `wanted` is none or more than there are.
+pub(crate) fn places(total: u64, wanted: Option<u64>) -> impl Iterator<Item = u64> {
+    let stride = wanted.map_or(1, |wanted| (total / wanted.max(1)).max(1));
+    // Moves on within the stride, so that a loop in the code is not always met at the same place.
+    (1..=total).step_by(stride as usize).map(move |start| (start + start * 7 % stride).min(total))
+}
+
+/// Counts the descriptors of this process.
+pub(crate) fn descriptors() -> usize {
+    fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
 /// A path of its own below the temporary folder; what is there goes when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Scratch(PathBuf);

@@ -29,6 +29,7 @@ mod operations;
 mod silent;
 mod stopped;
 mod trace;
+mod tracee;
 
 use std::path::Path;
 

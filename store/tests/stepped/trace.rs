@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use mobula_store::Store;
 
 use crate::memory::SharedMemory;
+use crate::tracee::{Tracee, Until};
 use crate::{ADDRESS, OPERATION};
 
 /// A place in an operation: after so many system calls, and then so many instructions.
@@ -39,11 +40,12 @@ impl Stepped {
         self.child.id().cast_signed()
     }
 
+    fn tracee(&self) -> Tracee {
+        Tracee::child(self.child.id())
+    }
+
     fn wait(&mut self) -> i32 {
-        let mut status = 0;
-        // SAFETY: waits for our own child; the status is a local.
-        let got = unsafe { libc::waitpid(self.pid(), &raw mut status, 0) };
-        assert_eq!(got, self.pid(), "waitpid");
+        let status = self.tracee().wait();
         self.ended = !libc::WIFSTOPPED(status);
         status
     }
@@ -111,12 +113,8 @@ impl Stepped {
 
     /// Lets the child run to the entry or the return of a system call; false at its end.
     fn run_to_call(&mut self) -> bool {
-        let none = std::ptr::null_mut::<libc::c_void>();
-        // SAFETY: lets our own stopped child run to its next system call; no memory of ours is involved.
-        let resumed = unsafe { libc::ptrace(libc::PTRACE_SYSCALL, self.pid(), none, none) };
-        assert_eq!(resumed, 0, "ptrace: {}", std::io::Error::last_os_error());
-        let status = self.wait();
-        libc::WIFSTOPPED(status)
+        self.tracee().resume(Until::Call, 0);
+        libc::WIFSTOPPED(self.wait())
     }
 
     /// Says whether the child has come to its end.
@@ -138,12 +136,8 @@ impl Stepped {
         if self.ended {
             return false;
         }
-        let none = std::ptr::null_mut::<libc::c_void>();
-        // SAFETY: steps our own stopped child; no memory of ours is involved.
-        let stepped = unsafe { libc::ptrace(libc::PTRACE_SINGLESTEP, self.pid(), none, none) };
-        assert_eq!(stepped, 0, "ptrace: {}", std::io::Error::last_os_error());
-        let status = self.wait();
-        libc::WIFSTOPPED(status)
+        self.tracee().resume(Until::Step, 0);
+        libc::WIFSTOPPED(self.wait())
     }
 
     /// Lets the child run to its end and counts its system calls.
