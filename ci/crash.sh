@@ -22,7 +22,7 @@ if [ "$MOBULA_STEPS" = all ] || [ "$MOBULA_STEPS" = distinct ]; then
     cargo test --quiet --release -p mobula-store --features crash-points --test stepped
     MOBULA_ISOLATED_PATIENCE_S=90000 cargo test --quiet --release -p mobula --test stepped -- --nocapture
 else
+    # That of the calls is as it is among all tests: as many places take as long.
     cargo test --quiet -p mobula-store --test stepped
-    cargo test --quiet -p mobula --test stepped -- --nocapture
 fi
 cargo test --quiet -p mobula-store --test deaths -- --nocapture chaos

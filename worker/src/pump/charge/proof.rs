@@ -162,5 +162,5 @@ fn two_leaders_leave_nothing_as_the_service_thread_stops_ticking() {
 /// The pump gets hot by the first leader, and may be cold again before the second one leaves.
 #[test]
 fn what_comes_as_the_pump_gets_hot_is_taken() {
-    explore_within(2, || is_taken(Scene::start(!HOT, WARM_UP - 1), 2, Scene::send));
+    explore_within(1, || is_taken(Scene::start(!HOT, WARM_UP - 1), 2, Scene::send));
 }
