@@ -159,8 +159,8 @@ def page(results, machine):
 def introduction(machine):
     # The kernel's release without what its builder added.
     machine = re.sub(r"(Linux \d+\.\d+)\S*", r"\1", machine) or "a machine that was not named"
-    text = (f"Measured by `benches/compare/compare.py` on {machine}: real processes, default options, medians with the "
-            "clock's own cost taken off. Every limit was measured in the same run. The others were measured in turn with "
+    text = (f"Measured by `benches/compare/compare.py` on {machine}: real processes, default options, Mobula built "
+            "by its profile `dist`, medians with the clock's own cost taken off. Every limit was measured in the same run. The others were measured in turn with "
             "it on the same machine, through their own libraries; in brackets is how many times better Mobula is (below "
             "1 the other one is). What each row of theirs is, and what it leaves out, stands in "
             "[benches/compare](benches/compare/README.md).")
