@@ -14,8 +14,9 @@ use std::error::Error;
 use mobula::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::data::{Sampler, Samples};
+use crate::digits::Samples;
 use crate::model::{Model, Workspace, descend};
+use crate::sampler::Sampler;
 
 /// What a method fails with; the caller gets the message.
 type Failure = Box<dyn Error>;

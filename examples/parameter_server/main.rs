@@ -11,20 +11,24 @@
 //! |---|---|
 //! | `actors.rs` | the server and the worker: what runs in the other processes |
 //! | `training.rs` | the driver: starts them, leads the rounds |
-//! | `model.rs`, `data.rs`, `random.rs` | the classifier, the digits, the generator; no Mobula in them |
+//! | `model.rs`, `sampler.rs`, `random.rs` | the classifier, the order of the rows, the generator; no Mobula in them |
 //! | `progress.rs`, `curve.rs`, `chart.rs`, `plot.rs` | what is shown |
 //! | `options.rs` | the command line |
+//!
+//! The digits themselves: `../data/digits.rs`.
 #![forbid(unsafe_code)]
 
 mod actors;
 mod chart;
 mod curve;
-mod data;
+#[path = "../data/digits.rs"]
+mod digits;
 mod model;
 mod options;
 mod plot;
 mod progress;
 mod random;
+mod sampler;
 mod training;
 
 use std::error::Error;
@@ -35,7 +39,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use mobula::prelude::*;
 
-use data::Digits;
+use digits::Digits;
 use model::Model;
 use options::Options;
 use training::{Outcome, Team};

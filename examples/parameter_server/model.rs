@@ -18,7 +18,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::{CLASSES, PIXELS, Samples};
+use crate::digits::{CLASSES, PIXELS, Samples};
 use crate::random::Random;
 
 /// Units a tile: `PIXELS` rows of it, 128 KiB, fit into a second-level cache beside the batch.
@@ -301,7 +301,7 @@ fn largest(outputs: &[f32]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Digits;
+    use crate::digits::Digits;
 
     fn loss(model: Model, parameters: &[f32], samples: Samples<'_>, rows: &[usize]) -> f64 {
         let mut gradient = vec![0.0; model.parameters()];

@@ -8,7 +8,7 @@ use std::thread;
 use clap::builder::RangedU64ValueParser;
 use clap::{Parser, ValueEnum};
 
-use crate::data::TRAINING_ROWS;
+use crate::digits::TRAINING_ROWS;
 
 /// The widest layer: its parameters take 6 GB. Wider ones measure the swap space.
 const WIDEST: usize = 20_000_000;

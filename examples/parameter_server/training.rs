@@ -8,7 +8,7 @@ use mobula::prelude::*;
 
 use crate::actors::{Server, Share, SharedDigits, Worker};
 use crate::curve::Curve;
-use crate::data::{Digits, PIXELS};
+use crate::digits::{Digits, PIXELS};
 use crate::model::Model;
 use crate::options::{Mode, Options};
 use crate::progress::Progress;
