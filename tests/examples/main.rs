@@ -7,6 +7,7 @@ mod support;
 
 mod embedded;
 mod parameter_server;
+mod seeds;
 mod small;
 
 use std::process::Command;
