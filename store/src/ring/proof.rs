@@ -70,6 +70,17 @@ fn receive_as_user(shared: &Shared, receiver: &mut Receiver, count: u8) {
     }
 }
 
+/// Opens a ring and sends two frames through it; it stays open as long as what the thread gives.
+fn send_two(shared: &Arc<Shared>) -> thread::JoinHandle<Sender> {
+    let shared = Arc::clone(shared);
+    thread::spawn(move || {
+        let mut sender = Sender::open(&shared, FROM, TO).unwrap();
+        sender.try_send(&shared, &frame(1), false).unwrap();
+        sender.try_send(&shared, &frame(2), false).unwrap();
+        sender
+    })
+}
+
 fn assert_all_free(shared: &Shared) {
     for index in indices(shared) {
         assert_eq!(Ring::of(shared, index).word().state(), State::Free);
@@ -87,15 +98,7 @@ fn reap(shared: &Shared, dead: ClientKey) {
 fn frames_arrive_whole_in_order_and_wake_the_receiver() {
     explore(|| {
         let shared = start();
-        let sender = {
-            let shared = Arc::clone(&shared);
-            thread::spawn(move || {
-                let mut sender = Sender::open(&shared, FROM, TO).unwrap();
-                sender.try_send(&shared, &frame(1), false).unwrap();
-                sender.try_send(&shared, &frame(2), false).unwrap();
-                sender
-            })
-        };
+        let sender = send_two(&shared);
         receive(&shared, &mut Receiver::new(TO), 2);
         sender.join().unwrap();
     });
@@ -106,15 +109,7 @@ fn frames_arrive_whole_in_order_and_wake_the_receiver() {
 fn frames_wake_a_user_thread_that_lies_down() {
     explore(|| {
         let shared = start();
-        let sender = {
-            let shared = Arc::clone(&shared);
-            thread::spawn(move || {
-                let mut sender = Sender::open(&shared, FROM, TO).unwrap();
-                sender.try_send(&shared, &frame(1), false).unwrap();
-                sender.try_send(&shared, &frame(2), false).unwrap();
-                sender
-            })
-        };
+        let sender = send_two(&shared);
         let (mut receiver, bell) = (Receiver::new(TO), Doorbell::of(&shared, TO.index));
         bell.poll_begin();
         receive_as_user(&shared, &mut receiver, 2);
