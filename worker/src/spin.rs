@@ -115,7 +115,8 @@ impl Spin {
         }
         let start = Instant::now();
         let budget = self.budget();
-        if self.cpus > 1 && company.is_crowded() {
+        // While processors are short there is nowhere to move, and nobody looks for long.
+        if self.cpus > 1 && company.awake() <= self.cpus && company.is_crowded() {
             if !self.is_crowded_again(start) {
                 return Err(start);
             }
@@ -270,6 +271,16 @@ mod tests {
         spin.crowded.store(0, Ordering::Relaxed);
         crowd.crowded.set(1);
         assert_eq!((in_vain(), crowd.moved.get()), (QUICK_LOOKS, 1));
+    }
+
+    #[test]
+    fn nobody_moves_while_processors_are_short() {
+        let (spin, crowd) = (Spin::new(2), Crowd::of(3));
+        crowd.crowded.set(1);
+        for _ in 0..3 {
+            assert!(spin.run(None, &crowd, || false).is_err());
+        }
+        assert_eq!(crowd.moved.get(), 0);
     }
 
     #[test]
