@@ -44,6 +44,94 @@
 //!   like are encoded and decoded (about 2 GB/s).
 //! - Every [`Error`] can be asked what it is; a failed call's error comes out of `get`.
 //!
+//! # Names
+//!
+//! An actor with a name is found by it, from every process of the program:
+//!
+//! ```
+//! use mobula::prelude::*;
+//!
+//! struct Tally {
+//!     sum: i64,
+//! }
+//!
+//! #[mobula::actor]
+//! impl Tally {
+//!     pub fn new() -> Self {
+//!         Tally { sum: 0 }
+//!     }
+//!
+//!     pub fn add(&mut self, by: i64) -> i64 {
+//!         self.sum += by;
+//!         self.sum
+//!     }
+//! }
+//!
+//! fn main() -> mobula::Result<()> {
+//!     let _runtime = mobula::init(Config::new().num_cpus(1.0).object_store_memory(16 << 20))?;
+//!     let tally = Tally::options().name("tally").remote()?;
+//!     // A handle that was found is weak: it does not keep the actor alive.
+//!     let found: ActorHandle<Tally> = mobula::get_actor("tally")?;
+//!     assert_eq!(found.add(2).call()?, 2);
+//!     // There is one of a name; whoever creates it first, this gives a handle that counts.
+//!     assert!(Tally::options().name("tally").remote().is_err_and(|error| error.is_name_taken()));
+//!     let same = Tally::options().name("tally").get_if_exists(true).remote()?;
+//!     assert_eq!(same.add(3).call()?, 5);
+//!     assert_eq!(mobula::list_named_actors(false)?[0].name, "tally");
+//!     // The name is free as soon as the actor is dead.
+//!     mobula::kill(&tally)?;
+//!     assert!(mobula::get_actor::<Tally>("tally").is_err_and(|error| error.is_not_found()));
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Many tasks
+//!
+//! [`map_unordered`] makes a call for each item and gives the results as they come, with a bound on how many calls are
+//! unfinished:
+//!
+//! ```
+//! use mobula::prelude::*;
+//!
+//! #[mobula::task]
+//! fn square(x: u64) -> u64 {
+//!     x * x
+//! }
+//!
+//! fn main() -> mobula::Result<()> {
+//!     let _runtime = mobula::init(Config::new().num_cpus(1.0).object_store_memory(16 << 20))?;
+//!     let mut sum = 0;
+//!     for result in mobula::map_unordered(1..=100, square::remote).at_most(10) {
+//!         sum += result?;
+//!     }
+//!     assert_eq!(sum, 338_350);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Cancelling
+//!
+//! [`cancel`] takes back a call. What has not begun never runs; what runs is told, and ends when it likes:
+//!
+//! ```
+//! use mobula::prelude::*;
+//!
+//! #[mobula::task]
+//! fn search(from: u64) -> Option<u64> {
+//!     // One context tells it all the time.
+//!     let context = mobula::context();
+//!     (from..).take_while(|_| !context.is_cancelled()).find(|x| x % 2 == 1 && x % 2 == 0)
+//! }
+//!
+//! fn main() -> mobula::Result<()> {
+//!     let _runtime = mobula::init(Config::new().num_cpus(1.0).object_store_memory(16 << 20))?;
+//!     let endless = search::remote(1);
+//!     mobula::cancel(&endless, false)?;
+//!     assert!(mobula::get(&endless).is_err_and(|error| error.is_cancelled()));
+//!     Ok(())
+//! }
+//! ```
+//!
 //! # Types that can cross
 //!
 //! Whatever implements serde's `Serialize` and `DeserializeOwned`, but for types that ask the format
@@ -67,11 +155,13 @@ pub use mobula_worker::bytemuck::{self, Pod};
 pub use mobula_worker::serde;
 pub use mobula_worker::store;
 pub use mobula_worker::{
-    Actor, ActorDeath, ActorHandle, ActorId, ActorOptions, Arg, Array, ArrayMut, AsCompleted, Call, CallPath, Config,
-    Context, DeathCause, Error, KillOptions, Lifetime, LogLevel, ObjectId, ObjectRef, Result, Runtime, RuntimeInfo,
-    Segment, Task, TaskFailure, TaskId, TaskOptions, Waiting, arg, as_completed, available_resources,
-    cluster_resources, context, exit_actor, get, get_all, get_all_timeout, get_timeout, init, is_initialized, kill,
-    kill_with, put, shutdown, wait,
+    Actor, ActorDeath, ActorHandle, ActorId, ActorOptions, ActorPool, Arg, Array, ArrayMut, AsCompleted, Call,
+    CallPath, CancelOptions, Config, Context, DeathCause, Error, KillOptions, Lifetime, LogLevel, MapUnordered,
+    NamedActor, ObjectId, ObjectRef, PoolCall, PoolMap, Result, Runtime, RuntimeInfo, Segment, Task, TaskFailure,
+    TaskId, TaskOptions, ThreadStack, Waiting, WorkerStacks, arg, as_completed, available_resources, cancel,
+    cancel_with, cluster_resources, context, exit_actor, get, get_actor, get_actor_in, get_all, get_all_timeout,
+    get_timeout, init, is_initialized, kill, kill_with, list_named_actors, map_unordered, put, shutdown, stack_traces,
+    wait,
 };
 
 /// The types that almost every program names; no functions, no attributes.

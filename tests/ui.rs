@@ -6,11 +6,9 @@
 //! `TRYBUILD=overwrite cargo test --test ui`.
 
 #[test]
-fn programs_that_compile() {
-    trybuild::TestCases::new().pass("tests/ui/pass/*.rs");
-}
-
-#[test]
-fn programs_with_mistakes() {
-    trybuild::TestCases::new().compile_fail("tests/ui/fail/*.rs");
+fn programs_that_compile_and_programs_with_mistakes() {
+    // Together: by themselves each kind would compile all that the programs depend on.
+    let programs = trybuild::TestCases::new();
+    programs.pass("tests/ui/pass/*.rs");
+    programs.compile_fail("tests/ui/fail/*.rs");
 }

@@ -63,7 +63,7 @@ const STORE: [Wanted; 23] = [
     ("get_c128", &[AtMost(1.5)]),
 ];
 
-const CALLS: [Wanted; 13] = [
+const CALLS: [Wanted; 14] = [
     ("actor_call_sync_hot", &[Within(500.0), AtMost(1.7), Tail(900.0)]),
     ("actor_call_sync_asleep", &[Within(8_000.0), AtMost(1.25)]),
     ("actor_call_sync_oversubscribed", &[Within(8_000.0)]),
@@ -77,6 +77,7 @@ const CALLS: [Wanted; 13] = [
     ("wait_1k_refs", &[Within(15e6)]),
     ("get_10k_refs", &[Within(3e6)]),
     ("kill_actor_to_error", &[Within(300_000.0)]),
+    ("restart_to_result", &[Within(10e6)]),
 ];
 
 const TASKS: [Wanted; 4] = [

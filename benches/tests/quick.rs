@@ -98,6 +98,7 @@ fn the_calls_suite_has_its_rows() {
         ("wait_1k_refs", "null"),
         ("as_completed_1k", "null"),
         ("kill_actor_to_error", "limit_kill_seen"),
+        ("restart_to_result", "limit_kill_seen"),
     ];
     beside(&rows, "ns", &times);
     let rates =

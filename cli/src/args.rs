@@ -14,7 +14,7 @@ Exit codes:
   1  it failed, or something is wrong with the store
   2  the command line made no sense";
 
-/// Serves, looks into, checks, measures and tortures stores of Mobula
+/// Starts nodes of Mobula; serves, looks into, checks, measures and tortures its stores
 #[derive(Debug, Parser)]
 #[command(name = "mobula", version, max_term_width = 100, after_help = EXIT_CODES, disable_help_subcommand = true)]
 pub(crate) struct Cli {
@@ -25,6 +25,14 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Start a node that drivers attach to, and print its session folder
+    Start(StartArgs),
+    /// End a node with all of its workers
+    Stop(StopArgs),
+    /// Print a node's drivers, resources, actors and store
+    Status(StatusArgs),
+    /// Print what the threads of a node's workers are doing, running or stuck
+    Stack(StackArgs),
     /// Serve a store, or look into one and change it
     #[command(subcommand)]
     Store(StoreCommand),
@@ -52,6 +60,73 @@ pub(crate) enum StoreCommand {
     Delete(DeleteArgs),
     /// Write a store's shared words, without the objects' bytes, to a file for `mobula fsck`
     Dump(DumpArgs),
+}
+
+/// What is not given comes from the MOBULA_* variables, or is the default of this machine.
+#[derive(Debug, Args)]
+pub(crate) struct StartArgs {
+    /// CPUs that its drivers share [default: those that this process may use]
+    #[arg(long, value_name = "AMOUNT")]
+    pub(crate) num_cpus: Option<f64>,
+    /// GPUs that its drivers share [default: none]
+    #[arg(long, value_name = "AMOUNT")]
+    pub(crate) num_gpus: Option<f64>,
+    /// A resource of its own kind; may be given more than once
+    #[arg(long, value_name = "NAME=AMOUNT", value_parser = resource)]
+    pub(crate) resource: Vec<(String, f64)>,
+    /// Room for objects, as 512MiB or 4G [default: 30 % of the memory]
+    #[arg(long, value_name = "SIZE", value_parser = size::parse_bytes)]
+    pub(crate) object_store_memory: Option<usize>,
+    /// The most processes that one driver's tasks may occupy [default: twice the CPUs, at least 4]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_processes: Option<usize>,
+    /// Stay in the foreground until SIGINT or SIGTERM
+    #[arg(long)]
+    pub(crate) block: bool,
+    /// Set in the process that goes into the background
+    #[arg(long, hide = true)]
+    pub(crate) detach: bool,
+}
+
+fn resource(text: &str) -> Result<(String, f64), String> {
+    let (name, amount) = text.split_once('=').ok_or("it must be NAME=AMOUNT, as licence=2")?;
+    let amount = amount.parse().map_err(|_| format!("{amount:?} is no amount"))?;
+    Ok((name.to_owned(), amount))
+}
+
+/// Where the node is.
+#[derive(Debug, Args)]
+pub(crate) struct NodeAt {
+    /// Session folder of the node; auto is the newest one of this user that lives
+    #[arg(long, value_name = "DIR|auto", env = "MOBULA_ADDRESS", default_value = "auto")]
+    pub(crate) address: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StackArgs {
+    #[command(flatten)]
+    pub(crate) at: NodeAt,
+    /// Print JSON for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StopArgs {
+    #[command(flatten)]
+    pub(crate) at: NodeAt,
+    /// Kill it, also if it does not answer or lives inside a driver's process
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) at: NodeAt,
+    /// Print JSON for programs
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

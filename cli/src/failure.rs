@@ -3,12 +3,21 @@
 use std::error::Error as _;
 use std::io;
 
+use mobula_scheduler::attach::AttachError;
+use mobula_scheduler::node::NodeError;
+
 /// Why a command did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     /// The store refused or is not there.
     #[error(transparent)]
     Store(#[from] mobula_store::Error),
+    /// The node is not there, or refused.
+    #[error(transparent)]
+    Attach(#[from] AttachError),
+    /// The node could not be started.
+    #[error(transparent)]
+    Node(#[from] NodeError),
     /// Reading or writing failed.
     #[error("{what}")]
     Io {

@@ -1,7 +1,8 @@
-//! `mobula`: serves, looks into, checks, measures and tortures stores.
+//! `mobula`: starts nodes; serves, looks into, checks, measures and tortures stores.
 //!
 //! ```text
 //!   args.rs ---> commands/*.rs ---> mobula-store       one client, attached for the call
+//!      |             |        \---> mobula-scheduler   a node without a driver of its own, or a look at one
 //!      |             |        \---> mobula-bench       the figures
 //!      |             v
 //!      |         output.rs                             what is printed, for people and programs
@@ -59,6 +60,10 @@ fn main() -> ExitCode {
 
 fn run(command: Command, out: &mut Output) -> Result<(), Failure> {
     match command {
+        Command::Start(args) => commands::start::run(&args, out),
+        Command::Stop(args) => commands::stop::run(&args),
+        Command::Status(args) => commands::status::run(&args, out),
+        Command::Stack(args) => commands::stack::run(&args, out),
         Command::Store(command) => commands::store::run(command, out),
         Command::Fsck(args) => commands::fsck::run(&args, out),
         Command::Bench(args) => commands::bench::run(&args),

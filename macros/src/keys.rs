@@ -3,10 +3,13 @@
 //! Each attribute has a [`Vocabulary`]. [`Keys::parse`] reads the list once, complains about what the
 //! vocabulary lacks, and the typed getters ([`Keys::amount`], [`Keys::retries`], ...) take the values
 //! out, each complaining about a value of the wrong kind or range. No getter stops the expansion: a
-//! key in error counts as absent.
+//! key in error counts as absent. A key that names several things is written as a list of its own:
+//! `concurrency_groups(io = 2, health = 1)`.
 //!
 //! The key `crate = path` is known to every attribute. It names the crate that stands for `mobula` in
 //! the expansion, for frameworks that re-export it.
+
+use std::time::Duration;
 
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
@@ -19,6 +22,9 @@ use crate::errors::Errors;
 
 /// The most values that one call may return as refs of their own.
 pub(crate) const MAX_RETURNS: u8 = 8;
+
+/// The only key that is written as a list.
+const GROUPS: &str = "concurrency_groups";
 
 /// Which keys an attribute knows.
 #[derive(Debug)]
@@ -36,7 +42,16 @@ pub(crate) struct Vocabulary {
 /// The keys of `#[mobula::actor]`: defaults of the class.
 pub(crate) const ACTOR: Vocabulary = Vocabulary {
     attribute: "#[mobula::actor]",
-    keys: &["num_cpus", "num_gpus", "max_restarts", "max_task_retries", "max_concurrency", "max_pending_calls"],
+    keys: &[
+        "num_cpus",
+        "num_gpus",
+        "max_restarts",
+        "max_task_retries",
+        "max_concurrency",
+        "max_pending_calls",
+        GROUPS,
+        "shutdown_timeout",
+    ],
     options: &["name", "namespace", "lifetime", "get_if_exists", "resource", "resources", "env"],
     options_place: "where the actor is created, with `options()`",
 };
@@ -78,6 +93,8 @@ pub(crate) struct NumReturns {
 pub(crate) struct Keys {
     krate: Option<Path>,
     entries: Vec<Entry>,
+    /// What [`GROUPS`] lists.
+    groups: Option<Vec<Entry>>,
 }
 
 /// One `name = value`.
@@ -89,7 +106,7 @@ struct Entry {
 impl Keys {
     /// Gives the keys of an attribute written without any.
     pub(crate) fn none() -> Keys {
-        Keys { krate: None, entries: Vec::new() }
+        Keys { krate: None, entries: Vec::new(), groups: None }
     }
 
     /// Reads `args`, what stands between the parentheses of an attribute.
@@ -162,6 +179,53 @@ impl Keys {
         }
     }
 
+    /// Takes a bound: a whole number, 0 for none.
+    pub(crate) fn bound(&mut self, name: &str, errors: &mut Errors) -> Option<usize> {
+        let value = self.take(name)?;
+        let count = Number::of(&value).and_then(|number| number.integer(&["", "usize"]));
+        match count.map(usize::try_from) {
+            Some(Ok(bound)) => Some(bound).filter(|&bound| bound != 0),
+            _ => {
+                errors.add(&value, format!("`{name}` takes a whole number, such as `10`; 0 is no bound"));
+                None
+            }
+        }
+    }
+
+    /// Takes a time in seconds: above zero, with a fraction.
+    pub(crate) fn seconds(&mut self, name: &str, errors: &mut Errors) -> Option<f64> {
+        let value = self.take(name)?;
+        let seconds = Number::of(&value).and_then(|number| number.amount());
+        match seconds.filter(|seconds| Duration::try_from_secs_f64(*seconds).is_ok_and(|time| !time.is_zero())) {
+            Some(seconds) => Some(seconds),
+            None => {
+                errors.add(&value, format!("`{name}` takes a time in seconds above zero, such as `2.5`"));
+                None
+            }
+        }
+    }
+
+    /// Takes the list of groups with their limits, each name once.
+    pub(crate) fn groups(&mut self, errors: &mut Errors) -> Vec<(String, usize)> {
+        let mut groups: Vec<(String, usize)> = Vec::new();
+        for Entry { name, value } in self.groups.take().unwrap_or_default() {
+            let text = name.unraw().to_string();
+            let count = Number::of(&value).and_then(|number| number.integer(&["", "usize"]));
+            let limit = count.and_then(|count| usize::try_from(count).ok()).filter(|&limit| limit >= 1);
+            if groups.iter().any(|(known, _)| *known == text) {
+                errors.add(&name, format!("the group `{text}` is given twice"));
+            } else if let Some(limit) = limit {
+                groups.push((text, limit));
+            } else {
+                errors.add(
+                    &value,
+                    format!("the group `{text}` takes a whole number from 1: how many calls it runs at once"),
+                );
+            }
+        }
+        groups
+    }
+
     /// Takes `true` or `false`.
     pub(crate) fn flag(&mut self, name: &str, errors: &mut Errors) -> Option<bool> {
         let value = self.take(name)?;
@@ -218,6 +282,14 @@ impl Keys {
             let Ok(name) = Ident::parse_any(input) else {
                 return Err(input.error(format!("expected a key: {}", vocabulary.description())));
             };
+            if name == GROUPS && vocabulary.keys.contains(&GROUPS) {
+                self.read_groups(&name, input, errors)?;
+                if input.is_empty() {
+                    break;
+                }
+                input.parse::<Token![,]>()?;
+                continue;
+            }
             if !input.peek(Token![=]) {
                 return Err(syn::Error::new(name.span(), format!("a key is written `{name} = value`")));
             }
@@ -235,6 +307,25 @@ impl Keys {
                 break;
             }
             input.parse::<Token![,]>()?;
+        }
+        Ok(())
+    }
+
+    /// Reads the list of a key that has one.
+    fn read_groups(&mut self, name: &Ident, input: ParseStream<'_>, errors: &mut Errors) -> syn::Result<()> {
+        if !input.peek(syn::token::Paren) {
+            return Err(syn::Error::new(name.span(), format!("groups are a list: `{name}(io = 2, health = 1)`")));
+        }
+        let list;
+        syn::parenthesized!(list in input);
+        let group = |input: ParseStream<'_>| {
+            let name = Ident::parse_any(input)?;
+            input.parse::<Token![=]>()?;
+            Ok(Entry { name, value: input.parse()? })
+        };
+        let groups = list.parse_terminated(group, Token![,])?;
+        if self.groups.replace(groups.into_iter().collect()).is_some() {
+            errors.add(name, format!("`{name}` is given twice"));
         }
         Ok(())
     }
@@ -416,6 +507,33 @@ mod tests {
         assert_eq!(keys.limit("max_concurrency", &mut errors), None);
         assert_eq!(keys.limit("max_pending_calls", &mut errors), None);
         assert_eq!(errors.count(), 6);
+    }
+
+    #[test]
+    fn groups_are_a_list_of_limits() {
+        let (mut keys, mut errors) = actor_keys(quote!(concurrency_groups(io = 2, r#type = 1), max_concurrency = 3));
+        assert_eq!(keys.groups(&mut errors), [("io".to_owned(), 2), ("type".to_owned(), 1)]);
+        assert_eq!(keys.limit("max_concurrency", &mut errors), Some(3));
+        assert_eq!(errors.count(), 0);
+        let (mut keys, mut errors) = actor_keys(quote!(concurrency_groups(io = 0, a = 1, a = 2, b = "x", c = -1)));
+        assert_eq!(keys.groups(&mut errors), [("a".to_owned(), 1)]);
+        assert_eq!(errors.count(), 4);
+        for args in [quote!(concurrency_groups = 2), quote!(concurrency_groups(io)), quote!(concurrency_groups(2 = 1))]
+        {
+            assert_eq!(actor_keys(args).1.count(), 1);
+        }
+    }
+
+    #[test]
+    fn times_are_above_zero() {
+        let (mut keys, mut errors) = actor_keys(quote!(shutdown_timeout = 2.5));
+        assert_eq!(keys.seconds("shutdown_timeout", &mut errors), Some(2.5));
+        assert_eq!(errors.count(), 0);
+        for args in [quote!(shutdown_timeout = 0), quote!(shutdown_timeout = -1.0), quote!(shutdown_timeout = 1e300)] {
+            let (mut keys, mut errors) = actor_keys(args);
+            assert_eq!(keys.seconds("shutdown_timeout", &mut errors), None);
+            assert_eq!(errors.count(), 1);
+        }
     }
 
     #[test]

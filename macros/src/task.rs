@@ -91,7 +91,7 @@ impl Task {
                 num_gpus: keys.gpus("num_gpus", errors),
                 max_retries: keys.retries("max_retries", errors),
                 retry_errors: keys.flag("retry_errors", errors),
-                max_calls: keys.limit("max_calls", errors),
+                max_calls: keys.bound("max_calls", errors),
             },
             parameters: Parameters::of(signature, None),
             returns: Returns::of(&signature.output, num_returns, None, errors),

@@ -9,7 +9,7 @@
 //!   worker                                            node
 //!     |  take_mark: is my fd 0 the socket of the mark?
 //!     |  join: die with the parent; make a one-shot server
-//!     | -- [PROTOCOL][pid u32][length u16][name] ----> |   1, over the socket pair
+//!     | -- [PROTOCOL][pid u32][length u16][name] ----> |   1, over the socket pair, with the server's socket
 //!     | <-- Welcome -----------------------------------|   2, through the one-shot server (buffered)
 //!     | <-- [ADMIT] or [REFUSE][text] -----------------|   3, over the socket pair
 //!     |  accept: the Welcome is already there
@@ -20,6 +20,9 @@
 //!
 //! Step 3 is why nobody ever hangs in `accept`, which knows no timeout: a worker calls it only when
 //! the Welcome lies in the socket, and a node that ends shows as an end of file in its place.
+//!
+//! The node has the server's listening socket until it is connected there (step 1), so that it is even if the worker
+//! has died meanwhile: a connection that is refused would cost the node a descriptor, which ipc-channel forgets.
 //!
 //! Invariants:
 //! - SC-4: the mark is inert in every process but the one it was made for. Programs that a worker
@@ -35,13 +38,16 @@
 //! (SC-4).
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Read, Write};
+use std::fs::DirBuilder;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ipc_channel::ipc::IpcOneShotServer;
+use ipc_channel::ipc::{IpcOneShotServer, IpcSender};
 use serde::{Deserialize, Serialize};
 
 use crate::protocol::{Envelope, PROTOCOL, Welcome};
@@ -151,10 +157,12 @@ enum Role {
 }
 
 /// The two ways by which the node is reached.
-struct Link<T> {
+pub(crate) struct Link<T> {
     stream: UnixStream,
     server: IpcOneShotServer<Envelope<T>>,
     name: String,
+    /// The name that its socket got at first.
+    bound: String,
 }
 
 impl std::fmt::Debug for Role {
@@ -219,15 +227,15 @@ impl Mark {
             // The parent may have died before the request was in place.
             check_parent(self.parent);
         }
-        let Link { mut stream, server, name } = match self.role {
+        let Link { mut stream, server, name, bound } = match self.role {
             Role::Worker(link) => link?,
             Role::Template(link) => {
-                let Link { stream, server, name } = link?;
-                return Template::new(self.parent, stream, server, name, &self.session_dir).serve();
+                let Link { stream, server, name, bound } = link?;
+                return Template::new(self.parent, stream, server, (name, bound), &self.session_dir).serve();
             }
         };
         let mut answer = [0];
-        let read = stream.write_all(&hello(std::process::id(), &name)).and_then(|()| stream.read_exact(&mut answer));
+        let read = say_hello(&stream, &name, &bound).and_then(|()| stream.read_exact(&mut answer));
         match read {
             Ok(()) => {}
             Err(error)
@@ -259,10 +267,23 @@ impl Mark {
 impl<T: for<'de> Deserialize<'de> + Serialize> Link<T> {
     fn open(session_dir: &Path) -> Result<Self, BootstrapError> {
         let stream = sys::take_stdin().map_err(BootstrapError::io("take its bootstrap socket"))?;
+        let place = session::own_boot_dir(session_dir, std::process::id());
+        let made = DirBuilder::new().mode(0o700).create(&place);
+        // One of an earlier process with this pid serves as well.
+        if let Err(error) = made
+            && error.kind() == io::ErrorKind::NotFound
+        {
+            return Err(BootstrapError::NodeEnded);
+        }
+        let (server, name, bound) = Link::one_shot(&place)?;
+        Ok(Link { stream: UnixStream::from(stream), server, name, bound })
+    }
+
+    /// Makes a one-shot server for the node's answer, in a folder of the session.
+    pub(crate) fn one_shot(place: &Path) -> Result<(IpcOneShotServer<Envelope<T>>, String, String), BootstrapError> {
         // The one-shot server makes its socket in the temporary folder. A place in the session folder
         // goes with the session, even if this process is killed before it can tidy up. A folder that is
         // gone means that the node is, and would make ipc-channel panic.
-        let place = session::boot_dir(session_dir);
         if !place.is_dir() {
             return Err(BootstrapError::NodeEnded);
         }
@@ -273,7 +294,16 @@ impl<T: for<'de> Deserialize<'de> + Serialize> Link<T> {
             sys::change_env("TMPDIR", before.as_deref());
         }
         let (server, name) = made.map_err(BootstrapError::io("make a socket for its node's welcome"))?;
-        Ok(Link { stream: UnixStream::from(stream), server, name })
+        if moved {
+            return Ok((server, name.clone(), name));
+        }
+        // With other threads about nobody may touch the environment, so it is moved when it is made.
+        let target = place.join(session::short_name());
+        std::fs::rename(&name, &target).map_err(BootstrapError::io("move the socket for its node's welcome"))?;
+        if let Some(folder) = Path::new(&name).parent() {
+            let _ = std::fs::remove_dir(folder);
+        }
+        Ok((server, target.to_string_lossy().into_owned(), name))
     }
 }
 
@@ -290,8 +320,18 @@ fn park_forever() -> ! {
     }
 }
 
+/// Says step 1, with the socket of the one-shot server of that name; an empty name says that there is none.
+///
+/// `bound` is the name that the socket got at first, if it has been moved since.
+pub(crate) fn say_hello(stream: &UnixStream, name: &str, bound: &str) -> io::Result<()> {
+    let listener = if name.is_empty() { None } else { Some(sys::socket_at(bound)?) };
+    let fds: Vec<_> = listener.iter().map(AsFd::as_fd).collect();
+    // Nobody has written to the socket before: it takes so few bytes whole.
+    sys::send_with_fds(stream, &hello(std::process::id(), name), &fds)
+}
+
 /// Encodes step 1.
-pub(crate) fn hello(pid: u32, name: &str) -> Vec<u8> {
+fn hello(pid: u32, name: &str) -> Vec<u8> {
     let mut bytes = vec![PROTOCOL];
     bytes.extend(pid.to_le_bytes());
     bytes.extend((name.len() as u16).to_le_bytes());
@@ -300,25 +340,44 @@ pub(crate) fn hello(pid: u32, name: &str) -> Vec<u8> {
 }
 
 /// What a joining process said in step 1.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Hello {
     /// Its pid, as it sees it.
     pub(crate) pid: u32,
     /// The name of its one-shot server.
-    pub(crate) name: String,
+    name: String,
+    /// That server's socket.
+    listener: Option<OwnedFd>,
+}
+
+impl Hello {
+    /// True if the process has a one-shot server.
+    pub(crate) fn has_server(&self) -> bool {
+        !self.name.is_empty()
+    }
+
+    /// Connects to the one-shot server, whether its process lives or not.
+    pub(crate) fn connect<T: Serialize>(self) -> io::Result<IpcSender<Envelope<T>>> {
+        if self.listener.is_none() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "its hello came without the socket of its server"));
+        }
+        IpcSender::connect(self.name)
+    }
 }
 
 /// Collects the bytes of step 1 as they come.
 #[derive(Debug, Default)]
 pub(crate) struct HelloReader {
     bytes: Vec<u8>,
+    listener: Option<OwnedFd>,
 }
 
 impl HelloReader {
-    /// Adds bytes; returns the hello when it is whole, or why it will never be one.
-    pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<Option<Hello>, String> {
+    /// Adds bytes and what came with them; returns the hello when it is whole, or why it will never be one.
+    pub(crate) fn push(&mut self, bytes: &[u8], fds: Vec<OwnedFd>) -> Result<Option<Hello>, String> {
         const HEAD: usize = 7;
         self.bytes.extend_from_slice(bytes);
+        self.listener = fds.into_iter().next().or(self.listener.take());
         if let Some(&version) = self.bytes.first()
             && version != PROTOCOL
         {
@@ -335,7 +394,8 @@ impl HelloReader {
         }
         match std::str::from_utf8(&self.bytes[HEAD..HEAD + length]) {
             Ok(name) if !name.contains('\0') => {
-                Ok(Some(Hello { pid: u32::from_le_bytes([p0, p1, p2, p3]), name: name.to_owned() }))
+                let (pid, listener) = (u32::from_le_bytes([p0, p1, p2, p3]), self.listener.take());
+                Ok(Some(Hello { pid, name: name.to_owned(), listener }))
             }
             _ => Err("the name of its one-shot server is no text".to_owned()),
         }
@@ -386,19 +446,39 @@ mod tests {
         let bytes = hello(99, "/tmp/name");
         for cut in 0..bytes.len() {
             let mut reader = HelloReader::default();
-            assert_eq!(reader.push(&bytes[..cut]), Ok(None));
-            let whole = reader.push(&bytes[cut..]).unwrap().unwrap();
-            assert_eq!(whole, Hello { pid: 99, name: "/tmp/name".into() });
+            assert!(reader.push(&bytes[..cut], Vec::new()).unwrap().is_none());
+            let whole = reader.push(&bytes[cut..], Vec::new()).unwrap().unwrap();
+            assert_eq!((whole.pid, whole.name.as_str()), (99, "/tmp/name"));
+            assert!(whole.connect::<()>().is_err(), "without its socket nobody may try");
         }
     }
 
     #[test]
     fn hostile_hellos_are_refused() {
-        assert!(HelloReader::default().push(&[PROTOCOL + 1]).unwrap_err().contains("version"));
+        assert!(HelloReader::default().push(&[PROTOCOL + 1], Vec::new()).unwrap_err().contains("version"));
         let mut bytes = hello(1, "ab");
         bytes[7] = 0xff;
-        assert!(HelloReader::default().push(&bytes).is_err());
-        assert!(HelloReader::default().push(&hello(1, "a\0b")).is_err());
-        assert_eq!(HelloReader::default().push(&[]), Ok(None));
+        assert!(HelloReader::default().push(&bytes, Vec::new()).is_err());
+        assert!(HelloReader::default().push(&hello(1, "a\0b"), Vec::new()).is_err());
+        assert!(HelloReader::default().push(&[], Vec::new()).unwrap().is_none());
+    }
+
+    #[test]
+    fn who_has_the_socket_of_a_server_reaches_it_after_its_end() {
+        let (server, name) = IpcOneShotServer::<Envelope<u8>>::new().unwrap();
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        say_hello(&theirs, &name, &name).unwrap();
+        let mut bytes = [0; 512];
+        let (count, fds) = sys::recv_with_fds(&ours, &mut bytes).unwrap();
+        let hello = HelloReader::default().push(&bytes[..count], fds).unwrap().unwrap();
+        // As if it was killed: nobody listens but by the descriptor of the hello, and the file is still there.
+        let kept = std::env::temp_dir().join(format!("test-of-mobula-server-{}", std::process::id()));
+        std::fs::hard_link(&name, &kept).unwrap();
+        drop(server);
+        let connected = Hello { name: kept.to_str().unwrap().to_owned(), ..hello }.connect::<u8>();
+        let refused = IpcSender::<Envelope<u8>>::connect(kept.to_str().unwrap().to_owned());
+        std::fs::remove_file(&kept).unwrap();
+        assert!(connected.is_ok());
+        assert!(refused.is_err(), "with the hello went the last descriptor of the server");
     }
 }

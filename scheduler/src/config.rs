@@ -17,29 +17,48 @@
 //! | `object_store_memory`, `prefault` | `MOBULA_OBJECT_STORE_MEMORY`, `MOBULA_PREFAULT` | bytes, or `512M`, `4G` |
 //! | `namespace` | `MOBULA_NAMESPACE` | text |
 //! | `log_to_driver`, `ignore_reinit_error` | `MOBULA_LOG_TO_DRIVER`, `MOBULA_IGNORE_REINIT_ERROR` | `1`, `true`, `0`, `false` |
+//! | `log_file_size`, `log_file_backups` | `MOBULA_LOG_FILE_SIZE`, `MOBULA_LOG_FILE_BACKUPS` | bytes, or `64K`, `10M`; `5` |
+//! | `fold_logs` | `MOBULA_FOLD_LOGS` | `1`, `true`, `0`, `false` |
 //! | `log_level` | `MOBULA_LOG_LEVEL` | `off`, `error`, `warn`, `info`, `debug`, `trace` |
 //! | `address` | `MOBULA_ADDRESS` | text |
 //! | `worker_exe`, `spill_dir` | `MOBULA_WORKER_EXE`, `MOBULA_SPILL_DIR` | path |
 //! | `worker_wrapper` | `MOBULA_WORKER_WRAPPER` | words |
 //! | `fork_workers` | `MOBULA_FORK_WORKERS` | `1`, `true`, `0`, `false` |
+//! | `pin_workers` | `MOBULA_PIN_WORKERS` | `1`, `true`, `0`, `false` |
+//! | `memory_usage_threshold` | `MOBULA_MEMORY_USAGE_THRESHOLD` | `0.95` |
 //! | `env` | `MOBULA_ENV` | `KEY=value,OTHER=value` |
 //! | `segment` | `MOBULA_SEGMENT` | `anonymous` or `named:NAME` |
 //! | `max_processes` | `MOBULA_MAX_PROCESSES` | `16` |
 //! | `waiting` | `MOBULA_WAITING` | `latency` or `thrift` |
 //! | `call_path` | `MOBULA_CALL_PATH` | `shared-memory` or `ipc-channel` |
+//! | (the `max_retries` of tasks) | `MOBULA_TASK_MAX_RETRIES` | `3`, `-1` |
 
 mod choices;
+mod environment;
+mod resolve;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use mobula_store::Segment;
 
 pub use self::choices::{CallPath, LogLevel, Waiting};
+use self::environment::Environment;
 use crate::machine;
 use crate::node::NodeOptions;
-use crate::resources::{Pool, ResourceError};
+use crate::resources::ResourceError;
+
+/// The share of the memory above which workers are killed by default.
+pub(crate) const MEMORY_THRESHOLD: f64 = 0.95;
+
+/// How large a log file of a worker grows by default.
+pub(crate) const LOG_FILE_SIZE: u64 = 100_000_000;
+
+/// How many full log files of a worker's stream are kept by default.
+pub(crate) const LOG_FILE_BACKUPS: usize = 5;
+
+/// The least that makes sense as the size of a log file.
+const SMALLEST_LOG_FILE: u64 = 1024;
 
 /// The least memory that a store is worth starting with.
 const SMALLEST_STORE: usize = 1 << 20;
@@ -47,7 +66,7 @@ const SMALLEST_STORE: usize = 1 << 20;
 /// The share of the memory that the store gets by default, in percent.
 const STORE_PERCENT: u64 = 30;
 
-/// An option that makes no sense, or is not available yet.
+/// An option that makes no sense.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -61,12 +80,6 @@ pub enum ConfigError {
         option: String,
         /// What is wrong with it and what would be right.
         reason: String,
-    },
-    /// The option is known and nothing stands behind it yet.
-    #[error("{option} is not available yet; leave it unset")]
-    Unavailable {
-        /// The option.
-        option: &'static str,
     },
 }
 
@@ -92,12 +105,18 @@ pub struct Config {
     prefault: Option<usize>,
     namespace: Option<String>,
     log_to_driver: Option<bool>,
+    log_file_size: Option<usize>,
+    log_file_backups: Option<usize>,
+    fold_logs: Option<bool>,
     log_level: Option<LogLevel>,
     ignore_reinit_error: Option<bool>,
     address: Option<String>,
     worker_exe: Option<PathBuf>,
     worker_wrapper: Option<Vec<String>>,
     fork_workers: Option<bool>,
+    pin_workers: Option<bool>,
+    memory_usage_threshold: Option<f64>,
+    memory_root: Option<PathBuf>,
     spill_dir: Option<PathBuf>,
     env: Vec<(String, String)>,
     segment: Option<Segment>,
@@ -124,6 +143,22 @@ pub struct DriverOptions {
     pub ignore_reinit_error: bool,
     /// The least important events that Mobula tells.
     pub log_level: LogLevel,
+    /// The node to attach to; `None`: this process starts one. Of a node that runs already only what follows counts here.
+    pub address: Option<String>,
+    /// The namespace of its actors' names.
+    pub namespace: Option<String>,
+    /// Whether what its workers print goes to its stderr, too.
+    pub log_to_driver: bool,
+    /// The executable of its workers; `None`: its own.
+    pub worker_exe: Option<PathBuf>,
+    /// A command that its workers are started through.
+    pub worker_wrapper: Vec<String>,
+    /// Environment variables of its workers, beside its own.
+    pub env: Vec<(String, String)>,
+    /// The most processes that its tasks may occupy; `None`: what the node says.
+    pub max_processes: Option<usize>,
+    /// Whether its workers are copies of a process that has started, where they can be.
+    pub fork_workers: bool,
 }
 
 impl Config {
@@ -174,6 +209,30 @@ impl Config {
         self
     }
 
+    /// Sets how large a log file of a worker grows before another one takes its place (default: 100 MB).
+    ///
+    /// What a worker prints is in `logs/worker-PID.out` and `.err` of the session's folder, and what it printed before
+    /// in `.out.1`, `.out.2` and so on.
+    pub fn log_file_size(mut self, bytes: usize) -> Self {
+        self.log_file_size = Some(bytes);
+        self
+    }
+
+    /// Sets how many full log files are kept of each stream of a worker (default: 5).
+    pub fn log_file_backups(mut self, count: usize) -> Self {
+        self.log_file_backups = Some(count);
+        self
+    }
+
+    /// Sets whether a line is held back that is the same, but for its numbers, as one that another worker of the class
+    /// printed in the last 5 s (default: yes).
+    ///
+    /// The last of those is printed with ` [repeated 9x]` at its end. The log files have every line.
+    pub fn fold_logs(mut self, yes: bool) -> Self {
+        self.fold_logs = Some(yes);
+        self
+    }
+
     /// Sets the least important events that Mobula tells through `tracing` (default: info).
     pub fn log_level(mut self, level: LogLevel) -> Self {
         self.log_level = Some(level);
@@ -186,7 +245,10 @@ impl Config {
         self
     }
 
-    /// Sets the running node to attach to.
+    /// Sets the running node to attach to: `"auto"` for the newest one of this user, or its session folder.
+    ///
+    /// Resources, the store, `waiting`, `call_path` and the like are then the node's, and what is set of them here has no
+    /// effect. The workers run this process's executable, with its arguments, environment and working directory.
     pub fn address(mut self, address: impl Into<String>) -> Self {
         self.address = Some(address.into());
         self
@@ -216,6 +278,31 @@ impl Config {
     /// started by themselves.
     pub fn fork_workers(mut self, yes: bool) -> Self {
         self.fork_workers = Some(yes);
+        self
+    }
+
+    /// Sets whether an actor or task that holds whole CPUs runs on as many processors that no other one has (default: no).
+    ///
+    /// Where there are too few it runs on all, as does what holds none or a part of one.
+    pub fn pin_workers(mut self, yes: bool) -> Self {
+        self.pin_workers = Some(yes);
+        self
+    }
+
+    /// Sets the share of the memory, of the machine or of this process's control group, above which workers are killed
+    /// (default: 0.95).
+    ///
+    /// The newest is killed whose work is tried again, otherwise the newest, one at a time, and only one that gives back
+    /// much. What is not tried again fails with `is_out_of_memory`. 1.0 leaves it to the system to kill something.
+    pub fn memory_usage_threshold(mut self, share: f64) -> Self {
+        self.memory_usage_threshold = Some(share);
+        self
+    }
+
+    /// Sets where the memory's figures are read: below this folder in place of `/`.
+    #[doc(hidden)]
+    pub fn memory_root(mut self, path: impl Into<PathBuf>) -> Self {
+        self.memory_root = Some(path.into());
         self
     }
 
@@ -265,128 +352,9 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// Fails for a value without sense, naming the option or variable, and for an option that nothing
-    /// stands behind yet.
+    /// Fails for a value without sense, naming the option or variable.
     pub fn resolve(&self) -> Result<Resolved, ConfigError> {
         self.resolve_with(|name| std::env::var(name).ok())
-    }
-
-    fn resolve_with(&self, var: impl Fn(&str) -> Option<String>) -> Result<Resolved, ConfigError> {
-        let var = Environment { var };
-        if self.address.is_some() || var.text("MOBULA_ADDRESS").is_some() {
-            return Err(ConfigError::Unavailable { option: "address" });
-        }
-        let num_cpus = match self.num_cpus {
-            Some(amount) => amount,
-            None => var.number("MOBULA_NUM_CPUS")?.unwrap_or_else(machine::usable_cpus),
-        };
-        let num_gpus = match self.num_gpus {
-            Some(amount) => amount,
-            None => var.number("MOBULA_NUM_GPUS")?.unwrap_or(0.0),
-        };
-        let mut resources = var.amounts("MOBULA_RESOURCES")?;
-        resources.extend(self.resources.clone());
-        // Checks amounts and names.
-        Pool::new(num_cpus, num_gpus, &resources)?;
-
-        let (option, object_store_memory) = match self.object_store_memory {
-            Some(bytes) => ("object_store_memory", Some(bytes)),
-            None => ("MOBULA_OBJECT_STORE_MEMORY", var.bytes("MOBULA_OBJECT_STORE_MEMORY")?),
-        };
-        let object_store_memory = object_store_memory.unwrap_or_else(default_store_memory);
-        if object_store_memory < SMALLEST_STORE {
-            let reason = format!("must be at least {SMALLEST_STORE} bytes, not {object_store_memory}");
-            return Err(invalid(option, reason));
-        }
-        let prefault = self.prefault.map_or_else(|| var.bytes("MOBULA_PREFAULT"), |bytes| Ok(Some(bytes)))?;
-        let namespace = self.namespace.clone().or_else(|| var.text("MOBULA_NAMESPACE"));
-        if namespace.as_deref() == Some("") {
-            return Err(invalid("namespace", "must not be empty".into()));
-        }
-        let worker_exe = self.worker_exe.clone().or_else(|| var.text("MOBULA_WORKER_EXE").map(PathBuf::from));
-        if let Some(exe) = &worker_exe
-            && !exe.is_file()
-        {
-            return Err(invalid("worker_exe", format!("must be a program, and {} is no file", exe.display())));
-        }
-        let worker_wrapper = self.worker_wrapper.clone().unwrap_or_else(|| var.words("MOBULA_WORKER_WRAPPER"));
-        if worker_wrapper.first().is_some_and(String::is_empty) {
-            return Err(invalid("worker_wrapper", "must begin with the name of a program".into()));
-        }
-        let fork_workers = match self.fork_workers {
-            Some(yes) => yes,
-            None => var.flag("MOBULA_FORK_WORKERS")?.unwrap_or(true),
-        };
-        let mut env = var.pairs("MOBULA_ENV")?;
-        env.extend(self.env.iter().cloned());
-        check_env(&env)?;
-        let segment = match &self.segment {
-            Some(segment) => segment.clone(),
-            None => var.segment("MOBULA_SEGMENT")?,
-        };
-        if let Segment::Named(name) = &segment
-            && (name.is_empty() || name.contains(['/', '\0']))
-        {
-            let reason = format!("must have a name without slashes, not {name:?}");
-            return Err(invalid("segment", reason));
-        }
-        let max_processes = match self.max_processes {
-            Some(count) => Some(count),
-            None => var.parse("MOBULA_MAX_PROCESSES", "a whole number")?,
-        };
-        if max_processes == Some(0) {
-            return Err(invalid("max_processes", "must be at least 1".into()));
-        }
-        let waiting = match self.waiting {
-            Some(waiting) => waiting,
-            None => {
-                var.parse_with("MOBULA_WAITING", "latency or thrift", |text| text.parse().ok())?.unwrap_or_default()
-            }
-        };
-        let call_path = match self.call_path {
-            Some(path) => path,
-            None => var
-                .parse_with("MOBULA_CALL_PATH", "shared-memory or ipc-channel", |text| text.parse().ok())?
-                .unwrap_or_default(),
-        };
-        let spill_dir = self.spill_dir.clone().or_else(|| var.text("MOBULA_SPILL_DIR").map(PathBuf::from));
-        if let Some(dir) = spill_dir.as_ref().filter(|dir| dir.exists() && !dir.is_dir()) {
-            return Err(invalid("spill_dir", format!("must be a folder, and {} is none", dir.display())));
-        }
-        let log_to_driver = match self.log_to_driver {
-            Some(yes) => yes,
-            None => var.flag("MOBULA_LOG_TO_DRIVER")?.unwrap_or(true),
-        };
-        let log_level = match self.log_level {
-            Some(level) => level,
-            None => var
-                .parse_with("MOBULA_LOG_LEVEL", "off, error, warn, info, debug or trace", |text| text.parse().ok())?
-                .unwrap_or_default(),
-        };
-        let ignore_reinit_error = match self.ignore_reinit_error {
-            Some(yes) => yes,
-            None => var.flag("MOBULA_IGNORE_REINIT_ERROR")?.unwrap_or(false),
-        };
-
-        let mut node = NodeOptions::new();
-        node.num_cpus = num_cpus;
-        node.num_gpus = num_gpus;
-        node.resources = resources;
-        node.object_store_memory = object_store_memory;
-        node.prefault = prefault.unwrap_or(0).min(object_store_memory);
-        node.segment = segment;
-        node.namespace = namespace;
-        node.log_to_driver = log_to_driver;
-        node.log_level = log_level;
-        node.worker_exe = worker_exe;
-        node.worker_wrapper = worker_wrapper;
-        node.fork_workers = fork_workers;
-        node.env = env;
-        node.max_processes = max_processes;
-        node.waiting = waiting;
-        node.call_path = call_path;
-        node.spill_dir = spill_dir;
-        Ok(Resolved { node, driver: DriverOptions { ignore_reinit_error, log_level } })
     }
 }
 
@@ -413,94 +381,23 @@ pub fn check_env(env: &[(String, String)]) -> Result<(), ConfigError> {
     Ok(())
 }
 
+/// Returns what `MOBULA_TASK_MAX_RETRIES` says, if it is set: how often tasks are tried again that say nothing else.
+///
+/// # Errors
+///
+/// If it is no whole number from -1.
+pub fn task_retries() -> Result<Option<i32>, ConfigError> {
+    retries_in(&Environment { var: |name: &str| std::env::var(name).ok() })
+}
+
+fn retries_in(var: &Environment<impl Fn(&str) -> Option<String>>) -> Result<Option<i32>, ConfigError> {
+    var.parse_with("MOBULA_TASK_MAX_RETRIES", "-1 (always) or a whole number from 0", |text| {
+        text.parse().ok().filter(|&times| times >= -1)
+    })
+}
+
 fn invalid(option: &str, reason: String) -> ConfigError {
     ConfigError::Invalid { option: option.to_owned(), reason }
-}
-
-/// Reads the twins; an empty variable counts as unset.
-struct Environment<F> {
-    var: F,
-}
-
-impl<F: Fn(&str) -> Option<String>> Environment<F> {
-    fn text(&self, name: &str) -> Option<String> {
-        (self.var)(name).filter(|text| !text.is_empty())
-    }
-
-    fn parse_with<T>(
-        &self,
-        name: &str,
-        wanted: &str,
-        parse: impl FnOnce(&str) -> Option<T>,
-    ) -> Result<Option<T>, ConfigError> {
-        let Some(text) = self.text(name) else {
-            return Ok(None);
-        };
-        match parse(text.trim()) {
-            Some(value) => Ok(Some(value)),
-            None => Err(invalid(name, format!("must be {wanted}, not {text:?}"))),
-        }
-    }
-
-    fn parse<T: FromStr>(&self, name: &str, wanted: &str) -> Result<Option<T>, ConfigError> {
-        self.parse_with(name, wanted, |text| text.parse().ok())
-    }
-
-    fn number(&self, name: &str) -> Result<Option<f64>, ConfigError> {
-        self.parse(name, "a number")
-    }
-
-    fn bytes(&self, name: &str) -> Result<Option<usize>, ConfigError> {
-        self.parse_with(name, "a number of bytes such as 1048576, 512M or 4G", |text| {
-            let (digits, shift) = match text.chars().last()?.to_ascii_uppercase() {
-                'K' => (&text[..text.len() - 1], 10),
-                'M' => (&text[..text.len() - 1], 20),
-                'G' => (&text[..text.len() - 1], 30),
-                'T' => (&text[..text.len() - 1], 40),
-                _ => (text, 0),
-            };
-            digits.trim().parse::<usize>().ok()?.checked_mul(1 << shift)
-        })
-    }
-
-    fn flag(&self, name: &str) -> Result<Option<bool>, ConfigError> {
-        self.parse_with(name, "1, true, 0 or false", |text| match text.to_ascii_lowercase().as_str() {
-            "1" | "true" | "yes" | "on" => Some(true),
-            "0" | "false" | "no" | "off" => Some(false),
-            _ => None,
-        })
-    }
-
-    fn words(&self, name: &str) -> Vec<String> {
-        let text = self.text(name).unwrap_or_default();
-        text.split_whitespace().map(str::to_owned).collect()
-    }
-
-    fn pairs(&self, name: &str) -> Result<Vec<(String, String)>, ConfigError> {
-        let pairs = self.parse_with(name, "KEY=value pairs with commas between them", |text| {
-            text.split(',')
-                .map(|pair| pair.split_once('=').map(|(key, value)| (key.trim().to_owned(), value.to_owned())))
-                .collect::<Option<Vec<_>>>()
-        })?;
-        Ok(pairs.unwrap_or_default())
-    }
-
-    fn amounts(&self, name: &str) -> Result<BTreeMap<String, f64>, ConfigError> {
-        let number = |(key, text): (String, String)| match text.trim().parse() {
-            Ok(amount) => Ok((key, amount)),
-            Err(_) => Err(invalid(name, format!("must give a number for {key}, not {text:?}"))),
-        };
-        self.pairs(name)?.into_iter().map(number).collect()
-    }
-
-    fn segment(&self, name: &str) -> Result<Segment, ConfigError> {
-        let segment = self.parse_with(name, "anonymous or named:NAME", |text| match text.split_once(':') {
-            Some(("named", name)) => Some(Segment::Named(name.to_owned())),
-            None if text == "anonymous" => Some(Segment::Anonymous),
-            _ => None,
-        })?;
-        Ok(segment.unwrap_or(Segment::Anonymous))
-    }
 }
 
 #[cfg(test)]
@@ -517,7 +414,8 @@ mod tests {
         assert!(resolved.node.num_cpus > 0.0);
         assert_eq!(resolved.node.num_gpus, 0.0);
         assert!(resolved.node.object_store_memory >= SMALLEST_STORE);
-        assert!(resolved.node.log_to_driver && resolved.node.fork_workers);
+        assert!(resolved.node.log_to_driver && resolved.node.fork_workers && resolved.node.fold_logs);
+        assert_eq!((resolved.node.log_file_size, resolved.node.log_file_backups), (100_000_000, 5));
         assert!(!resolved.driver.ignore_reinit_error);
         assert_eq!(resolved.driver.log_level, LogLevel::Info);
     }
@@ -531,6 +429,11 @@ mod tests {
             ("MOBULA_OBJECT_STORE_MEMORY", "64M"),
             ("MOBULA_LOG_TO_DRIVER", "false"),
             ("MOBULA_LOG_LEVEL", "Debug"),
+            ("MOBULA_LOG_FILE_SIZE", "64K"),
+            ("MOBULA_LOG_FILE_BACKUPS", "0"),
+            ("MOBULA_FOLD_LOGS", "off"),
+            ("MOBULA_PIN_WORKERS", "on"),
+            ("MOBULA_MEMORY_USAGE_THRESHOLD", "0.5"),
             ("MOBULA_ENV", "A=1,B=x=y"),
             ("MOBULA_WORKER_WRAPPER", "strace -f"),
             ("MOBULA_FORK_WORKERS", "0"),
@@ -544,7 +447,9 @@ mod tests {
         assert_eq!((node.num_cpus, node.num_gpus), (3.0, 0.5));
         assert_eq!(node.resources, BTreeMap::from([("licence".into(), 2.0), ("disk".into(), 0.5)]));
         assert_eq!(node.object_store_memory, 64 << 20);
-        assert!(!node.log_to_driver && !node.fork_workers);
+        assert!(!node.log_to_driver && !node.fork_workers && !node.fold_logs);
+        assert_eq!((node.log_file_size, node.log_file_backups), (64 << 10, 0));
+        assert!(node.pin_workers && node.memory_usage_threshold == 0.5);
         assert_eq!(node.env, [("A".into(), "1".into()), ("B".into(), "x=y".into())]);
         assert_eq!(node.worker_wrapper, ["strace", "-f"]);
         assert!(matches!(node.segment, Segment::Named(name) if name == "mine"));
@@ -582,7 +487,10 @@ mod tests {
         refused(Config::new().max_processes(0), "max_processes");
         refused(Config::new().segment(Segment::Named("a/b".into())), "segment");
         refused(Config::new().spill_dir("/dev/null"), "spill_dir");
-        refused(Config::new().address("auto"), "not available yet");
+        refused(Config::new().log_file_size(1000), "log_file_size");
+        refused(Config::new().address("here"), "session folder");
+        refused(Config::new().memory_usage_threshold(0.0), "memory_usage_threshold");
+        refused(Config::new().memory_usage_threshold(f64::NAN), "memory_usage_threshold");
     }
 
     #[test]
@@ -597,10 +505,17 @@ mod tests {
             ("MOBULA_LOG_TO_DRIVER", "maybe"),
             ("MOBULA_FORK_WORKERS", "often"),
             ("MOBULA_LOG_LEVEL", "loud"),
+            ("MOBULA_LOG_FILE_SIZE", "big"),
+            ("MOBULA_LOG_FILE_BACKUPS", "-1"),
+            ("MOBULA_FOLD_LOGS", "twice"),
+            ("MOBULA_PIN_WORKERS", "some"),
+            ("MOBULA_MEMORY_USAGE_THRESHOLD", "95%"),
+            ("MOBULA_MEMORY_USAGE_THRESHOLD", "1.5"),
             ("MOBULA_SEGMENT", "elsewhere"),
             ("MOBULA_MAX_PROCESSES", "-1"),
             ("MOBULA_WAITING", "long"),
             ("MOBULA_CALL_PATH", "pigeon"),
+            ("MOBULA_TASK_MAX_RETRIES", "-2"),
         ] {
             let message = with(&Config::new(), &[(name, value)]).unwrap_err().to_string();
             assert!(message.contains(name), "{message}");

@@ -25,6 +25,8 @@ pub enum DeathCause {
     CreationFailed(String),
     /// The node ended.
     NodeDied,
+    /// It was killed because memory was short: the message says how short.
+    OutOfMemory(String),
 }
 
 impl std::fmt::Display for DeathCause {
@@ -36,6 +38,7 @@ impl std::fmt::Display for DeathCause {
             DeathCause::OutOfScope => f.write_str("its last handle was dropped"),
             DeathCause::OwnerDied => f.write_str("its owner ended"),
             DeathCause::CreationFailed(message) => write!(f, "its creation failed: {message}"),
+            DeathCause::OutOfMemory(message) => f.write_str(message),
             DeathCause::NodeDied => f.write_str("its node ended"),
         }
     }
@@ -71,8 +74,17 @@ pub enum LostTask {
         /// The exit status in words.
         status: String,
     },
+    /// Its worker's process was ended because another task in it was cancelled by force.
+    EndedByForce {
+        /// The worker's pid.
+        pid: u32,
+    },
+    /// It was cancelled.
+    Cancelled,
     /// No worker could be started for it: the message says why.
     NoWorker(String),
+    /// Its worker was killed because memory was short: the message says how short.
+    OutOfMemory(String),
     /// The node's totals can never satisfy it: the message names what is short.
     Infeasible(String),
 }

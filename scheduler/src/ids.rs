@@ -54,3 +54,17 @@ id! {
     /// Identifies a process of a runtime: a driver or a worker.
     ProcessId
 }
+
+impl ProcessId {
+    /// Returns what the ids of the process's objects and tasks begin with, as a little-endian number.
+    pub fn tag(self) -> u64 {
+        ProcessId::tag_of(self.0)
+    }
+
+    /// Returns the tag of the process that made an object's id.
+    pub fn tag_of(id: ObjectId) -> u64 {
+        let mut half = [0; 8];
+        half.copy_from_slice(&id.as_bytes()[..8]);
+        u64::from_le_bytes(half)
+    }
+}

@@ -21,6 +21,7 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("mobula-scheduler needs Linux: pidfd, epoll and parent-death signals have no equal elsewhere");
 
+pub mod attach;
 pub mod bootstrap;
 pub mod config;
 pub mod death;
@@ -32,7 +33,10 @@ pub mod trace;
 
 mod logs;
 mod machine;
+mod memory;
+mod screen;
 mod session;
+pub mod stacks;
 #[allow(unsafe_code, reason = "the only room for system calls without a safe wrapper")]
 mod sys;
 mod template;

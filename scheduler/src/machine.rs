@@ -26,6 +26,15 @@ pub(crate) fn usable_memory() -> u64 {
     installed.into_iter().chain(limit).min().unwrap_or(1 << 30)
 }
 
+/// Returns the numbers of the processors that this process may use.
+pub(crate) fn processors() -> Vec<u32> {
+    let Ok(set) = rustix::thread::sched_getaffinity(None) else {
+        return Vec::new();
+    };
+    let numbers = 0..rustix::thread::CpuSet::MAX_CPU;
+    numbers.filter(|&number| set.is_set(number)).filter_map(|number| u32::try_from(number).ok()).collect()
+}
+
 fn affinity() -> f64 {
     match rustix::thread::sched_getaffinity(None) {
         Ok(set) => f64::from(set.count().max(1)),

@@ -20,150 +20,66 @@
 //!   what is said of its actor while it still ends (`node/dying.rs`, SC-25).
 //! - SC-14: each watcher of an actor gets `ActorDown` exactly once for each time it asked or created.
 //! - SC-15: a grant goes back to the pool exactly once, when the process that used it is gone, or its
-//!   task has finished.
+//!   task has finished. An actor that is restarted keeps it (`node/restarts.rs`, SC-60).
 //! - SC-16: the loop never waits for a process (SC-11), a printer (SC-10) or a disk other than that of
 //!   the executable.
 //!
 //! The node does not see calls or results: those go from process to process.
 
 mod actors;
+mod cancels;
+mod crews;
+pub(crate) mod door;
+mod drivers;
 mod dying;
+mod funerals;
 mod introductions;
+mod joining;
 mod launch;
 mod leases;
+mod memory;
+mod names;
+mod options;
 mod outlet;
 mod placement;
+mod restarts;
+mod stacks;
 mod state;
+mod status;
 mod tasks;
 mod template;
+mod threads;
 mod workers;
 
-use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
-use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
-use ipc_channel::ipc::{self, IpcReceiver, IpcSender};
-use mobula_store::{Knell, ObjectId, Segment, Store, StoreOptions};
+use crossbeam::channel::{Sender, bounded, unbounded};
+use ipc_channel::ipc;
+use mobula_store::{ObjectId, Store, StoreOptions};
 
-use crate::config::{self, CallPath, LogLevel, Waiting};
 use crate::ids::ProcessId;
-use crate::logs;
+use crate::logs::LogOptions;
 use crate::machine;
-use crate::protocol::{FromProcess, PROTOCOL, RegistryKey, ToNode, Welcome};
+use crate::protocol::{FromProcess, RegistryKey, ToNode, Welcome};
 use crate::resources::{Pool, ResourceError};
 use crate::session::Session;
 use crate::sys;
 use crate::trace::{self, tell};
-use crate::watch::{self, Sighting};
 
+pub use self::options::NodeOptions;
 pub use self::outlet::Ear;
 
+use self::crews::Crew;
 use self::launch::Recipe;
+use self::memory::MemoryWatch;
 use self::state::{Event, Parts, State};
-
-/// How long a worker may take from its start until it has joined.
-const START_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// How long the node's end waits for the last lines of its workers to be printed.
-const LAST_LINES: Duration = Duration::from_secs(2);
+use self::threads::Helpers;
 
 /// The number of a barrier that ends `mobula-control`.
 pub(crate) const LAST_BARRIER: u64 = u64::MAX;
-
-/// What a node is started with.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct NodeOptions {
-    /// The CPUs in the totals.
-    pub num_cpus: f64,
-    /// The GPUs in the totals.
-    pub num_gpus: f64,
-    /// The custom resources in the totals.
-    pub resources: BTreeMap<String, f64>,
-    /// The size of the store in bytes.
-    pub object_store_memory: usize,
-    /// How many bytes of the store are backed by memory at once.
-    pub prefault: usize,
-    /// How other processes find the store's memory.
-    pub segment: Segment,
-    /// The namespace of the driver; `None`: one of its own.
-    pub namespace: Option<String>,
-    /// Whether what workers print goes to this process's stderr, too.
-    pub log_to_driver: bool,
-    /// The least important events that this process tells through `tracing`.
-    pub log_level: LogLevel,
-    /// The executable of workers; `None`: that of this process.
-    pub worker_exe: Option<PathBuf>,
-    /// A command that workers are started through.
-    pub worker_wrapper: Vec<String>,
-    /// Environment variables of all workers.
-    pub env: Vec<(String, String)>,
-    /// The most processes that tasks may occupy; `None`: twice the CPUs, at least four.
-    pub max_processes: Option<usize>,
-    /// How long a worker may take until it has joined.
-    pub start_timeout: Duration,
-    /// How processes wait for calls and answers.
-    pub waiting: Waiting,
-    /// What calls and their answers travel through.
-    pub call_path: CallPath,
-    /// Where objects go that do not fit into memory.
-    pub spill_dir: Option<PathBuf>,
-    /// How many workers are started ahead; `None`: one a CPU, at most eight.
-    pub prestart: Option<usize>,
-    /// Whether workers are copies of a process that has started, where they can be.
-    pub fork_workers: bool,
-}
-
-impl NodeOptions {
-    /// Makes options with the defaults of this machine.
-    pub fn new() -> Self {
-        NodeOptions {
-            num_cpus: machine::usable_cpus(),
-            num_gpus: 0.0,
-            resources: BTreeMap::new(),
-            object_store_memory: config::default_store_memory(),
-            prefault: 0,
-            segment: Segment::default(),
-            namespace: None,
-            log_to_driver: true,
-            log_level: LogLevel::default(),
-            worker_exe: None,
-            worker_wrapper: Vec::new(),
-            env: Vec::new(),
-            max_processes: None,
-            start_timeout: START_TIMEOUT,
-            waiting: Waiting::default(),
-            call_path: CallPath::default(),
-            spill_dir: None,
-            prestart: None,
-            fork_workers: true,
-        }
-    }
-
-    fn process_limit(&self) -> usize {
-        let cpus = self.num_cpus.ceil() as usize;
-        self.max_processes.unwrap_or_else(|| cpus.saturating_mul(2).max(4)).max(1)
-    }
-
-    fn started_ahead(&self) -> usize {
-        let count = self.prestart.unwrap_or_else(|| (self.num_cpus.ceil() as usize).min(8));
-        // With another executable the driver asks the first worker what it knows.
-        let least = usize::from(self.worker_exe.is_some());
-        count.max(least).min(self.process_limit())
-    }
-}
-
-impl Default for NodeOptions {
-    fn default() -> Self {
-        NodeOptions::new()
-    }
-}
 
 /// Where a node is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -173,7 +89,7 @@ pub struct NodeInfo {
     pub node_id: String,
     /// The folder of its sockets and logs.
     pub session_dir: PathBuf,
-    /// Where further drivers will join.
+    /// Where further drivers join.
     pub control_address: String,
     /// Where its store is attached.
     pub store_address: String,
@@ -235,7 +151,10 @@ impl Node {
     /// folder, thread or descriptor. Workers that do not start are reported to those who need them.
     pub fn start(options: NodeOptions) -> Result<Node, NodeError> {
         trace::set_level(options.log_level);
-        let pool = Pool::new(options.num_cpus, options.num_gpus, &options.resources)?;
+        let mut pool = Pool::new(options.num_cpus, options.num_gpus, &options.resources)?;
+        if options.pin_workers {
+            pool = pool.with_processors(machine::processors());
+        }
         let session = Session::create().map_err(NodeError::io("create its session folder"))?;
         match Node::start_in(&options, pool, &session) {
             Ok(starting) => starting.run(session),
@@ -273,7 +192,10 @@ impl Node {
             session_dir: session.dir().to_path_buf(),
             has_gpus: pool.total_gpus() > 0.0,
             forks: options.fork_workers,
+            home: None,
         };
+        let (limit, ahead) = (options.process_limit(), options.started_ahead());
+        let crew = Crew::new(recipe, info.namespace.clone(), limit, ahead);
         let (events, inbox) = unbounded();
         let mut helpers = Helpers::new(store.clone());
         let (loopback, receiver) = ipc::channel().map_err(NodeError::io("make its control channel"))?;
@@ -286,20 +208,31 @@ impl Node {
         helpers.life(store.clone(), events.clone())?;
         helpers.knell(store.knell(), events.clone())?;
         let watch = helpers.watch(own, loopback.clone(), events.clone())?;
-        let logs = helpers.logs(session, options.log_to_driver, events.clone())?;
+        let logs = helpers.logs(
+            LogOptions {
+                dir: session.log_dir(),
+                file_size: options.log_file_size,
+                backups: options.log_file_backups,
+                print: options.log_to_driver,
+                fold: options.fold_logs,
+            },
+            events.clone(),
+        )?;
+        helpers.door(session, events.clone())?;
         let parts = Parts {
             info: info.clone(),
             store: store.clone(),
             pool,
-            recipe,
+            crew: options.embedded.then_some(crew),
             inbox,
             loopback,
             own,
             watch,
             logs,
+            memory: MemoryWatch::new(&options.memory_root, options.memory_usage_threshold),
             start_timeout: options.start_timeout,
-            process_limit: options.process_limit(),
-            prestart: options.started_ahead(),
+            process_limit: limit,
+            prestart: ahead,
             waiting: options.waiting,
             call_path: options.call_path,
         };
@@ -443,189 +376,6 @@ impl Starting {
                 let _ = std::fs::remove_dir_all(dir);
                 Err(NodeError::Io { step: "start its loop", source })
             }
-        }
-    }
-}
-
-type Ender = Box<dyn FnOnce() + Send>;
-
-struct LogThread {
-    end: Ender,
-    /// Closed when the thread has ended.
-    ended: Receiver<Infallible>,
-    thread: JoinHandle<()>,
-}
-
-/// The threads beside the loop; ended together, also when the start fails half way.
-struct Helpers {
-    store: Store,
-    stopping: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<()>>,
-    control_end: Option<Ender>,
-    life: Option<JoinHandle<()>>,
-    watch_end: Option<Ender>,
-    logs: Option<LogThread>,
-}
-
-impl Helpers {
-    fn new(store: Store) -> Self {
-        Helpers {
-            store,
-            stopping: Arc::new(AtomicBool::new(false)),
-            threads: Vec::new(),
-            control_end: None,
-            life: None,
-            watch_end: None,
-            logs: None,
-        }
-    }
-
-    fn control(
-        &mut self,
-        own: ProcessId,
-        receiver: IpcReceiver<FromProcess>,
-        events: Sender<Event>,
-    ) -> Result<(), NodeError> {
-        let thread = thread::Builder::new()
-            .name("mobula-control".into())
-            .spawn(move || listen(own, &receiver, &events))
-            .map_err(NodeError::io("start its control thread"))?;
-        self.threads.push(thread);
-        Ok(())
-    }
-
-    fn life(&mut self, store: Store, events: Sender<Event>) -> Result<(), NodeError> {
-        let stopping = Arc::clone(&self.stopping);
-        let run = move || {
-            sys::block_signals();
-            let mut seen = 0;
-            while !stopping.load(Ordering::Acquire) {
-                let now = store.wait_reclaim(seen, None);
-                if now != seen && events.send(Event::Reclaimed).is_err() {
-                    return;
-                }
-                seen = now;
-            }
-        };
-        let thread = thread::Builder::new().name("mobula-life".into()).spawn(run);
-        self.life = Some(thread.map_err(NodeError::io("start its life thread"))?);
-        Ok(())
-    }
-
-    fn knell(&mut self, knell: Knell, events: Sender<Event>) -> Result<(), NodeError> {
-        let run = move || {
-            sys::block_signals();
-            while let Some(clients) = knell.listen() {
-                for client in clients {
-                    if events.send(Event::Dying { client }).is_err() {
-                        return;
-                    }
-                }
-            }
-        };
-        let thread = thread::Builder::new().name("mobula-knell".into()).spawn(run);
-        self.threads.push(thread.map_err(NodeError::io("start its knell thread"))?);
-        Ok(())
-    }
-
-    fn watch(
-        &mut self,
-        own: ProcessId,
-        loopback: IpcSender<FromProcess>,
-        events: Sender<Event>,
-    ) -> Result<watch::Poster<watch::Order>, NodeError> {
-        let tell = move |worker, sighting| {
-            let exited = matches!(sighting, Sighting::Exited);
-            // A loop that is gone hears nothing any more.
-            let _ = events.send(Event::Sighting { worker, sighting });
-            // Behind all that the process had sent, and on its way while the loop sees to the exit.
-            if exited && loopback.send(barrier(own, worker)).is_err() {
-                let _ = events.send(Event::Barrier { worker });
-            }
-        };
-        let (poster, thread) = watch::start(tell).map_err(NodeError::io("start its watch thread"))?;
-        let end = poster.clone();
-        self.watch_end = Some(Box::new(move || end.post(watch::Order::Stop)));
-        self.threads.push(thread);
-        Ok(poster)
-    }
-
-    fn logs(
-        &mut self,
-        session: &Session,
-        print: bool,
-        events: Sender<Event>,
-    ) -> Result<watch::Poster<logs::Order>, NodeError> {
-        let (alive, ended) = bounded(0);
-        let tell = move |worker, tail| {
-            let _: &Sender<Infallible> = &alive;
-            drop(events.send(Event::Tail { worker, tail }));
-        };
-        let (poster, thread) =
-            logs::start(session.log_dir(), print, tell).map_err(NodeError::io("start its log thread"))?;
-        let end = poster.clone();
-        self.logs = Some(LogThread { end: Box::new(move || end.post(logs::Order::Stop)), ended, thread });
-        Ok(poster)
-    }
-
-    fn end(self) {
-        drop(self);
-    }
-}
-
-impl Drop for Helpers {
-    fn drop(&mut self) {
-        self.stopping.store(true, Ordering::Release);
-        self.store.knell().hush();
-        self.control_end.take().into_iter().chain(self.watch_end.take()).for_each(|end| end());
-        if let Some(logs) = self.logs.take() {
-            (logs.end)();
-            // Its last lines go to stderr, which may be held up for good: that must not hold up the end.
-            if logs.ended.recv_timeout(LAST_LINES) == Err(RecvTimeoutError::Disconnected) {
-                let _ = logs.thread.join();
-            }
-        }
-        for thread in self.threads.drain(..) {
-            let _ = thread.join();
-        }
-        if let Some(thread) = self.life.take() {
-            // This counts as a reclaim, so a thread that is just before its wait does not begin it.
-            self.store.wake_reclaim_waiters();
-            let _ = thread.join();
-        }
-    }
-}
-
-/// The body of `mobula-control`.
-fn listen(own: ProcessId, receiver: &IpcReceiver<FromProcess>, events: &Sender<Event>) {
-    sys::block_signals();
-    let mut failures = 0;
-    loop {
-        let event = match receiver.recv() {
-            Ok(envelope) if envelope.version != PROTOCOL => continue,
-            Ok(envelope) => match envelope.body {
-                (process, ToNode::Resources { request }) if process == own => {
-                    if request == LAST_BARRIER {
-                        return;
-                    }
-                    Event::Barrier { worker: request }
-                }
-                (process, message) => Event::Message { process, message },
-            },
-            Err(error) => {
-                // A process that died in the midst of a long message leaves a torn one. The node holds
-                // a sender itself, so the channel as such does not end.
-                tell!(Warn, warn, %error, "a control message could not be read");
-                failures += 1;
-                if failures > 10_000 {
-                    return;
-                }
-                continue;
-            }
-        };
-        failures = 0;
-        if events.send(event).is_err() {
-            return;
         }
     }
 }

@@ -14,7 +14,9 @@
 //! through shared-memory rings, or sockets of their own, and never pass here. Results of tasks go from the worker straight
 //! to the caller, too.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ipc_channel::ipc::{IpcBytesSender, IpcReceiver, IpcSender};
 use mobula_store::{ClientKey, ObjectId};
@@ -24,9 +26,10 @@ use crate::config::{CallPath, Waiting};
 use crate::death::{ActorDeath, LostTask};
 use crate::ids::{ActorId, ProcessId, TaskId};
 use crate::resources::Demand;
+use crate::stacks::{ThreadStack, WorkerStacks};
 
 /// The version of this protocol; the first byte of every message.
-pub const PROTOCOL: u8 = 3;
+pub const PROTOCOL: u8 = 4;
 
 /// Wraps a message body in the protocol's version byte.
 #[derive(Debug, Serialize, Deserialize)]
@@ -70,6 +73,8 @@ pub struct Welcome {
     pub same_executable: bool,
     /// The number of GPUs in the node's totals.
     pub num_gpus: f64,
+    /// The variables that tell libraries how many threads to start, as far as the user has not set them.
+    pub thread_variables: Vec<String>,
     /// How the process waits for calls and answers.
     pub waiting: Waiting,
     /// What calls and their answers travel through.
@@ -118,8 +123,45 @@ pub struct ActorSpec {
     pub demand: Demand,
     /// Environment variables for its process; a non-empty list needs a fresh process.
     pub env: Vec<(String, String)>,
+    /// How many more processes it may have after ones that crashed; -1: any number.
+    pub max_restarts: i32,
+    /// True if it lives until the node ends, whoever created it and whoever has handles of it.
+    pub detached: bool,
     /// The options as given, encoded by the worker crate for its own use on the other side.
     pub options: Vec<u8>,
+}
+
+/// The name of an actor, which in its namespace nobody else has.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ActorName {
+    /// Where the name counts.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+}
+
+/// The actor that has a name, as its handles need it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Holder {
+    /// The actor's id.
+    pub actor: ActorId,
+    /// The class in the registry.
+    pub class: RegistryKey,
+    /// The class as people call it.
+    pub class_name: String,
+    /// What [`ActorSpec::options`] says.
+    pub options: Vec<u8>,
+}
+
+/// Asks for a name.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct NameClaim {
+    /// The name.
+    pub name: ActorName,
+    /// Who is to have it.
+    pub holder: Holder,
+    /// True if an actor that has it already serves as well, unless it is about to end.
+    pub or_get: bool,
 }
 
 /// Describes a task.
@@ -169,6 +211,85 @@ pub struct Granted {
     pub gpu_ids: Vec<u32>,
     /// Every resource with its amount, as `assigned_resources` reports it.
     pub amounts: Vec<(String, f64)>,
+    /// How many threads it has CPUs for.
+    pub threads: u32,
+    /// The processors that are its alone; none: it runs on all.
+    pub processors: Vec<u32>,
+}
+
+/// What the workers of a driver of another process are started with, beside the descriptors that it has sent before: its
+/// executable (or that of its workers), its working directory, and the pipe that leads to its stderr.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Leader {
+    /// The namespace of its actors' names.
+    pub namespace: String,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+    /// Its environment.
+    pub vars: Vec<(OsString, OsString)>,
+    /// Environment variables for its workers, beside its own.
+    pub env: Vec<(String, String)>,
+    /// A command that its workers are started through.
+    pub wrapper: Vec<String>,
+    /// The workers' executable, if it is not the driver's own.
+    pub foreign: Option<String>,
+    /// Whether workers may be copies of a process that has started.
+    pub forks: bool,
+    /// Whether what its workers print goes to its stderr, too.
+    pub log_to_driver: bool,
+    /// The most processes that its tasks may occupy; `None`: what the node was started with.
+    pub max_processes: Option<usize>,
+}
+
+/// How a node does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NodeStatus {
+    /// The node's id in hex.
+    pub node_id: String,
+    /// The pid of the process that holds it.
+    pub pid: u32,
+    /// True if that is a driver's own process.
+    pub embedded: bool,
+    /// The folder of its session.
+    pub session_dir: PathBuf,
+    /// Where its store is attached.
+    pub store_address: String,
+    /// Its drivers.
+    pub drivers: Vec<DriverStatus>,
+    /// Every resource with its total and available amount.
+    pub resources: Vec<(String, f64, f64)>,
+    /// Its actors that are not dead.
+    pub actors: Vec<ActorStatus>,
+    /// The pids of its workers.
+    pub workers: Vec<u32>,
+    /// The tasks and leases that wait, and those that run.
+    pub tasks: (usize, usize),
+}
+
+/// A driver and what is its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DriverStatus {
+    /// Its pid; `None` if it is gone and detached actors of it live.
+    pub pid: Option<u32>,
+    /// Its namespace.
+    pub namespace: String,
+    /// How many workers it has.
+    pub workers: usize,
+}
+
+/// An actor that is not dead.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActorStatus {
+    /// Its id.
+    pub actor: ActorId,
+    /// Its class as people call it.
+    pub class: String,
+    /// Its name, if it has one.
+    pub name: Option<ActorName>,
+    /// The pid of its process; `None`: it waits for resources or for a process.
+    pub pid: Option<u32>,
+    /// True if it lives until the node ends.
+    pub detached: bool,
 }
 
 /// What a process tells the node.
@@ -198,6 +319,30 @@ pub enum ToNode {
         /// Its class as people call it.
         class_name: String,
     },
+    /// Give the actor that I shall create this name; answered by `Answer::Done`, `Named` or `NameTaken`, or by `Later`
+    /// and one of these.
+    ///
+    /// With `Done` the actor is expected as after `ExpectActor`, and the sender a watcher of it. Its life must have begun.
+    ClaimName {
+        /// The name and who is to have it.
+        claim: NameClaim,
+        /// The number to answer with.
+        request: u64,
+    },
+    /// Who has this name? Answered by `Answer::Named` or `NotFound`.
+    FindActor {
+        /// The name.
+        name: ActorName,
+        /// The number to answer with.
+        request: u64,
+    },
+    /// Which names are taken? Answered by `Answer::Names`.
+    ListNames {
+        /// Only those of this namespace.
+        namespace: Option<String>,
+        /// The number to answer with.
+        request: u64,
+    },
     /// Create an actor; the sender becomes its owner and a watcher of it.
     CreateActor(ActorSpec),
     /// Submit a task that needs a process of its own; the sender becomes its owner.
@@ -221,12 +366,21 @@ pub enum ToNode {
         /// The function.
         function_name: String,
     },
+    /// What my workers are started with; said once, before `Ready`, by a driver of another process.
+    Lead(Box<Leader>),
+    /// I go, and my process lives on; answered by `Answer::Done` when my workers are gone, but for those of detached actors.
+    Leave {
+        /// The number to answer with.
+        request: u64,
+    },
     /// Tell me where this actor is, now and whenever that changes.
     WatchActor(ActorId),
-    /// Kill an actor now; answered by `ToProcess::Reply` when it is gone and reaped.
+    /// Kill an actor now; answered by `ToProcess::Reply` when its process is gone and reaped.
     KillActor {
         /// Which one.
         actor: ActorId,
+        /// True if it may be restarted, as after a crash.
+        restart: bool,
         /// The number to answer with.
         request: u64,
     },
@@ -243,6 +397,18 @@ pub enum ToNode {
         /// The message for `CreationFailed`.
         message: String,
     },
+    /// The actor has called `exit_actor`; `ActorEnded` follows when all that it has said was taken.
+    ActorLeaving(ActorId),
+    /// Nothing keeps the actor from ending by itself any more; its process is killed if neither this comes again nor it
+    /// ends within that time.
+    ActorEnding {
+        /// Which one.
+        actor: ActorId,
+        /// True for `exit_actor`.
+        exited: bool,
+        /// How long it has.
+        within: Duration,
+    },
     /// The actor ends by itself: `exit_actor`, or everything was run after `EndActor`; the worker exits.
     ActorEnded {
         /// Which one.
@@ -252,10 +418,53 @@ pub enum ToNode {
     },
     /// The worker has run the task and sent its results to the caller.
     TaskFinished(TaskId),
+    /// The sender's own task, which it has submitted here, is not wanted any more: one that has not begun is lost
+    /// (`LostTask::Cancelled`), one that runs hears of it.
+    CancelTask {
+        /// Which one.
+        task: TaskId,
+        /// Kill its process if it runs.
+        force: bool,
+        /// What it has submitted is cancelled, too.
+        recursive: bool,
+    },
+    /// Have the process that made this object's id cancel the call that is to make its value.
+    Cancel {
+        /// The object.
+        object: ObjectId,
+        /// Kill the process in which the task runs.
+        force: bool,
+        /// What it has submitted is cancelled, too.
+        recursive: bool,
+    },
+    /// The worker kills itself now, because the caller of a leased task that runs in it has cancelled that by force.
+    EndsByForce,
+    /// A function has run as often in the worker as it may in one process: it begins no further task and wants to
+    /// retire when those are over that run.
+    WornOut,
     /// The thread of the task or lease waits for other work and lends its CPUs.
     Blocked(TaskId),
     /// The thread of the task or lease goes on.
     Unblocked(TaskId),
+    /// Print this on the driver's stderr; of a worker it is a line of its stderr.
+    Say {
+        /// What is said.
+        text: String,
+        /// True: even if the driver does not want what workers print.
+        aloud: bool,
+    },
+    /// What are all threads of all workers doing? Answered by `Answer::Stacks`.
+    AskStacks {
+        /// The number to answer with.
+        request: u64,
+    },
+    /// A worker's answer to `TellStacks`.
+    Stacks {
+        /// The number of the inquiry.
+        inquiry: u64,
+        /// Its threads.
+        threads: Vec<ThreadStack>,
+    },
     /// Asks for the resource maps; answered by `ToProcess::Reply`.
     Resources {
         /// The number to answer with.
@@ -274,6 +483,8 @@ pub enum ToProcess {
         spec: ActorSpec,
         /// What it holds.
         granted: Granted,
+        /// Counts the processes that this actor has had, from 1.
+        incarnation: u32,
     },
     /// The last strong handle is gone: run what is queued, then end.
     EndActor(ActorId),
@@ -314,7 +525,8 @@ pub enum ToProcess {
     },
     /// Others wait for what the lease holds: return it as soon as may be.
     RecallLease(TaskId),
-    /// The actor runs in this process (its constructor may still be running).
+    /// The actor runs in this process. The constructor of its first one may still be running, that of a later one has
+    /// run.
     ActorUp {
         /// The actor.
         actor: ActorId,
@@ -326,6 +538,16 @@ pub enum ToProcess {
         pid: u32,
         /// Counts the processes that this actor has had, from 1.
         incarnation: u32,
+    },
+    /// A process of the actor has ended, and it is going to have another one, if nothing comes between: `ActorUp` or
+    /// `ActorDown` follows. Sent once to each watcher, also to those that ask meanwhile.
+    ActorRestarting {
+        /// What the process died of.
+        death: ActorDeath,
+        /// Which of its processes, counted from 1.
+        incarnation: u32,
+        /// False if its constructor had not run: then it has begun no call.
+        begun: bool,
     },
     /// The actor is dead for good. Sent once to each watcher, also to those that ask afterwards.
     ActorDown(ActorDeath),
@@ -354,9 +576,27 @@ pub enum ToProcess {
         /// The answer.
         answer: Answer,
     },
+    /// The task that runs here, or is about to, is not wanted any more.
+    CancelTask {
+        /// Which one.
+        task: TaskId,
+        /// What it has submitted is cancelled, too.
+        recursive: bool,
+    },
+    /// Another process wants the call cancelled that this one has made and that is to make this object's value.
+    Cancel {
+        /// The object.
+        object: ObjectId,
+        /// Kill the process in which the task runs.
+        force: bool,
+        /// What it has submitted is cancelled, too.
+        recursive: bool,
+    },
     /// The process has run the one task that it was started for: deliver what is under way (frames in
     /// outboxes, holds not yet taken over), then exit. Results of ended processes stay readable.
     Retire,
+    /// Tell what all your threads are doing; answered by `Stacks` with this number.
+    TellStacks(u64),
     /// The runtime ends: exit at once.
     Shutdown,
 }
@@ -370,6 +610,16 @@ pub enum Answer {
     NotFound,
     /// The resource maps: name, total, available.
     Resources(Vec<(String, f64, f64)>),
+    /// This actor has the name.
+    Named(Holder),
+    /// The name is not to be had: this actor has it.
+    NameTaken(Holder),
+    /// The names that are taken.
+    Names(Vec<ActorName>),
+    /// What the workers are doing.
+    Stacks(Vec<WorkerStacks>),
+    /// The answer takes time: another reply with the same number follows.
+    Later,
 }
 
 mod serde_bytes_vec {

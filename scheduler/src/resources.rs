@@ -19,7 +19,7 @@
 //!
 //! This module neither queues nor chooses: it answers whether a demand fits now, or ever.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -168,6 +168,11 @@ impl Demand {
         self.gpu > 0
     }
 
+    /// Returns how many threads such work has processors for: its CPUs, rounded up, at least 1.
+    pub fn threads(&self) -> u32 {
+        u32::try_from(self.cpu.div_ceil(UNITS)).unwrap_or(u32::MAX).max(1)
+    }
+
     /// Returns true if CPUs are all that is asked for.
     pub fn is_cpu_only(&self) -> bool {
         self.gpu == 0 && self.custom.is_empty()
@@ -207,13 +212,20 @@ pub struct Grant {
     demand: Demand,
     /// Device and units on it, ascending by device.
     gpus: Vec<(u32, u64)>,
+    /// The processors that are its alone, if there are any.
+    processors: Vec<u32>,
     lent: bool,
 }
 
 impl Grant {
     /// Describes the grant to the process that gets it.
     pub fn describe(&self) -> Granted {
-        Granted { gpu_ids: self.gpus.iter().map(|&(id, _)| id).collect(), amounts: self.demand.amounts() }
+        Granted {
+            gpu_ids: self.gpus.iter().map(|&(id, _)| id).collect(),
+            amounts: self.demand.amounts(),
+            threads: self.demand.threads(),
+            processors: self.processors.clone(),
+        }
     }
 
     /// Returns the ids of its GPUs, ascending.
@@ -240,6 +252,8 @@ pub struct Pool {
     cpu_free: i64,
     gpus: Vec<Stock>,
     custom: BTreeMap<String, Stock>,
+    /// The processors that nobody has alone; none if they are not given out.
+    processors: BTreeSet<u32>,
 }
 
 impl Pool {
@@ -263,7 +277,15 @@ impl Pool {
             let total = units(name, amount)?;
             stocks.insert(name.clone(), Stock { total, free: total });
         }
-        Ok(Pool { cpu_total, cpu_free: cpu_total as i64, gpus: devices, custom: stocks })
+        let (cpu_free, processors) = (cpu_total as i64, BTreeSet::new());
+        Ok(Pool { cpu_total, cpu_free, gpus: devices, custom: stocks, processors })
+    }
+
+    /// Has processors given to what takes whole CPUs, each to one at a time.
+    #[must_use]
+    pub fn with_processors(mut self, processors: impl IntoIterator<Item = u32>) -> Self {
+        self.processors = processors.into_iter().collect();
+        self
     }
 
     /// Returns the total CPUs.
@@ -321,7 +343,8 @@ impl Pool {
                 stock.free -= units;
             }
         }
-        Some(Grant { demand: demand.clone(), gpus, lent: false })
+        let processors = self.take_processors(demand.cpu);
+        Some(Grant { demand: demand.clone(), gpus, processors, lent: false })
     }
 
     /// Puts a grant back, whatever it has lent.
@@ -329,6 +352,7 @@ impl Pool {
         if !grant.lent {
             self.cpu_free += grant.demand.cpu as i64;
         }
+        self.processors.extend(grant.processors);
         for (id, units) in grant.gpus {
             if let Some(device) = self.gpus.get_mut(id as usize) {
                 device.free += units;
@@ -366,6 +390,17 @@ impl Pool {
         let custom = self.custom.iter();
         all.extend(custom.map(|(name, stock)| (name.clone(), amount(stock.total), amount(stock.free))));
         all
+    }
+
+    /// Takes as many processors as `cpu` has whole CPUs: the lowest free ones, or none if there are too few.
+    fn take_processors(&mut self, cpu: u64) -> Vec<u32> {
+        let count = usize::try_from(cpu / UNITS).unwrap_or(usize::MAX);
+        if !cpu.is_multiple_of(UNITS) || self.processors.len() < count {
+            return Vec::new();
+        }
+        let taken: Vec<u32> = self.processors.iter().copied().take(count).collect();
+        self.processors.retain(|number| !taken.contains(number));
+        taken
     }
 
     fn gpu_total(&self) -> u64 {
@@ -460,6 +495,25 @@ mod tests {
         pool.give_back(second);
         pool.give_back(third);
         assert_eq!(pool.report()[1], (GPU.to_owned(), 4.0, 4.0));
+    }
+
+    #[test]
+    fn whole_cpus_have_processors_of_their_own() {
+        let mut pool = Pool::new(4.0, 0.0, &BTreeMap::new()).unwrap().with_processors([2, 5, 7]);
+        let cpus = |amount| Demand::new().cpus(amount).unwrap();
+        let mut two = pool.take(&cpus(2.0)).unwrap();
+        assert_eq!((two.describe().processors, two.describe().threads), (vec![2, 5], 2));
+        let part = pool.take(&cpus(0.5)).unwrap();
+        assert_eq!((part.describe().processors, part.describe().threads), (vec![], 1));
+        pool.lend_cpu(&mut two);
+        let unbound = pool.take(&cpus(2.0)).unwrap();
+        assert_eq!(unbound.describe().processors, [0; 0], "what is lent keeps its processors");
+        pool.give_back(unbound);
+        assert_eq!(pool.take(&cpus(0.0)).unwrap().describe().processors, [0; 0]);
+        let one = pool.take(&cpus(1.0)).unwrap();
+        assert_eq!(one.describe().processors, [7]);
+        pool.give_back(two);
+        assert_eq!(pool.take(&cpus(1.0)).unwrap().describe().processors, [2]);
     }
 
     #[test]

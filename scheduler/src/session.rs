@@ -3,9 +3,9 @@
 //! ```text
 //!   mobula-<pid>-<8 hex>/     0700
 //!     lock                    locked as long as the node lives
-//!     control                 where further drivers will join (reserved)
+//!     control                 where further drivers join
 //!     store                   where the store is attached
-//!     boot/                   one-shot servers of workers that are about to join
+//!     boot/                   one-shot servers of processes that are about to join, in a folder each
 //!     logs/worker-<pid>.{out,err}   from the first byte on
 //! ```
 //!
@@ -26,8 +26,14 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::trace::tell;
 
-/// What a socket's path may have beyond the session folder: `/boot/.tmpXXXXXX/socket`.
-const LONGEST_TAIL: usize = 32;
+/// What a socket's path may have beyond the session folder: `/boot/01234567/.tmpXXXXXX/socket`.
+const LONGEST_TAIL: usize = 33;
+
+/// How long the drawn part of a name is.
+pub(crate) const SHORT_NAME: usize = 8;
+
+/// The longest name of a session folder.
+const LONGEST_NAME: usize = PREFIX.len() + 10 + 1 + SHORT_NAME;
 
 /// What a socket's address holds, the closing NUL included.
 const LONGEST_SOCKET: usize = 108;
@@ -50,15 +56,14 @@ pub(crate) struct Session {
 impl Session {
     /// Makes the folder, below the temporary folder unless that has too long a name for sockets.
     pub(crate) fn create() -> io::Result<Session> {
-        let unique = ObjectId::random().to_string();
-        let name = format!("{PREFIX}{}-{}", std::process::id(), &unique[..8]);
-        let mut base = std::env::temp_dir();
-        if !base.is_absolute() || base.as_os_str().len() + name.len() + 1 + LONGEST_TAIL >= LONGEST_SOCKET {
-            base = PathBuf::from("/tmp");
-        }
+        let name = format!("{PREFIX}{}-{}", std::process::id(), short_name());
+        let base = base();
         sweep(&base);
         let dir = base.join(name);
-        let private = |path: &Path| DirBuilder::new().mode(0o700).create(path);
+        let private = |path: &Path| {
+            let made = DirBuilder::new().mode(0o700).create(path);
+            made.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+        };
         private(&dir)?;
         // It appears locked: one that is there and free means that its node is gone.
         let making = dir.join("lock.new");
@@ -84,7 +89,7 @@ impl Session {
     }
 
     pub(crate) fn control_path(&self) -> PathBuf {
-        self.dir.join("control")
+        control_path(&self.dir)
     }
 
     pub(crate) fn store_path(&self) -> PathBuf {
@@ -101,9 +106,66 @@ impl Session {
     }
 }
 
+/// Draws eight hex digits that nobody else has.
+pub(crate) fn short_name() -> String {
+    let mut name = ObjectId::random().to_string();
+    name.truncate(SHORT_NAME);
+    name
+}
+
+/// Returns the folder that sessions are made in: the temporary one unless that has too long a name for sockets.
+pub(crate) fn base() -> PathBuf {
+    let base = std::env::temp_dir();
+    if !base.is_absolute() || base.as_os_str().len() + LONGEST_NAME + 1 + LONGEST_TAIL >= LONGEST_SOCKET {
+        return PathBuf::from("/tmp");
+    }
+    base
+}
+
+/// Lists the sessions of this user in `base` whose node lives, the newest first, and removes the others.
+pub(crate) fn living(base: &Path) -> Vec<PathBuf> {
+    sweep(base);
+    let user = rustix::process::geteuid().as_raw();
+    let mut found: Vec<_> = fs::read_dir(base)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.file_name().to_str().is_some_and(is_session))
+        .filter(|entry| entry.metadata().is_ok_and(|data| data.is_dir() && data.uid() == user))
+        .filter_map(|entry| {
+            let lock = File::open(entry.path().join(LOCK)).ok()?;
+            // Nobody writes it, so it is as old as its session.
+            let made = lock.metadata().and_then(|data| data.modified()).ok()?;
+            is_locked(&lock).then(|| (made, entry.path()))
+        })
+        .collect();
+    found.sort();
+    found.into_iter().rev().map(|(_, path)| path).collect()
+}
+
+/// True if somebody holds the lock of a session: its node.
+pub(crate) fn is_locked(lock: &File) -> bool {
+    flock(lock, FlockOperation::NonBlockingLockShared).is_err()
+}
+
+/// Returns where drivers of other processes join the session in `dir`.
+pub(crate) fn control_path(dir: &Path) -> PathBuf {
+    dir.join("control")
+}
+
+/// Returns the lock of the session in `dir`.
+pub(crate) fn lock_path(dir: &Path) -> PathBuf {
+    dir.join(LOCK)
+}
+
 /// Returns where the workers of the session in `dir` make their one-shot servers.
 pub(crate) fn boot_dir(dir: &Path) -> PathBuf {
     dir.join("boot")
+}
+
+/// Returns where the process with this pid makes its own; its node removes it when it has connected, or the process is gone.
+pub(crate) fn own_boot_dir(dir: &Path, pid: u32) -> PathBuf {
+    boot_dir(dir).join(pid.to_string())
 }
 
 /// Returns where the store of the session in `dir` is attached.
@@ -134,7 +196,7 @@ fn sweep(base: &Path) {
 
 fn is_left(dir: &Path, data: &Metadata) -> bool {
     match File::open(dir.join(LOCK)) {
-        Ok(lock) => flock(&lock, FlockOperation::NonBlockingLockShared).is_ok(),
+        Ok(lock) => !is_locked(&lock),
         Err(_) => data.modified().is_ok_and(|made| made.elapsed().is_ok_and(|age| age > MAKING)),
     }
 }
@@ -143,7 +205,7 @@ fn is_left(dir: &Path, data: &Metadata) -> bool {
 fn is_session(name: &str) -> bool {
     let parts = name.strip_prefix(PREFIX).and_then(|rest| rest.split_once('-'));
     parts.is_some_and(|(pid, unique)| {
-        pid.parse::<u32>().is_ok() && unique.len() == 8 && unique.bytes().all(|byte| byte.is_ascii_hexdigit())
+        pid.parse::<u32>().is_ok() && unique.len() == SHORT_NAME && unique.bytes().all(|byte| byte.is_ascii_hexdigit())
     })
 }
 
@@ -181,7 +243,7 @@ mod tests {
         let session = Session::create().unwrap();
         assert_eq!(fs::metadata(session.dir()).unwrap().mode() & 0o777, 0o700);
         assert!(session.boot_dir().is_dir() && session.log_dir().is_dir());
-        let socket = session.boot_dir().join(".tmpABCDEF/socket");
+        let socket = session.boot_dir().join("01234567/.tmpABCDEF/socket");
         assert!(socket.as_os_str().len() < LONGEST_SOCKET);
         fs::write(session.log_dir().join("worker-1.out"), "text").unwrap();
         session.remove();

@@ -4,15 +4,19 @@
 //! rustix or std offer safely is called where it is needed and does not pass here.
 
 pub(crate) mod fork;
+mod messages;
 pub(crate) mod pids;
 
 use std::ffi::OsStr;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::ptr;
 
 use rustix::fs::FileType;
+use rustix::net::{SocketAddrUnix, getsockname};
+
+pub(crate) use self::messages::{recv_with_fds, send_with_fds};
 
 /// Returns true if this process has exactly one thread.
 pub(crate) fn is_single_threaded() -> bool {
@@ -45,6 +49,26 @@ pub(crate) fn parent_pid() -> u32 {
 pub(crate) fn socket_inode(fd: impl AsFd) -> Option<u64> {
     let stat = rustix::fs::fstat(fd).ok()?;
     (FileType::from_raw_mode(stat.st_mode) == FileType::Socket).then_some(stat.st_ino)
+}
+
+/// Returns a descriptor of its own for the socket of this process that is bound to `path`.
+pub(crate) fn socket_at(path: &str) -> io::Result<OwnedFd> {
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        let Some(fd) = entry?.file_name().to_str().and_then(|name| name.parse::<RawFd>().ok()) else {
+            continue;
+        };
+        // SAFETY: it was open a moment ago. If another thread has closed it since, the only call that it is used for
+        // fails, or copies whatever has its number now, which is looked at below; neither changes anything of others.
+        let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+        let Ok(own) = rustix::io::fcntl_dupfd_cloexec(fd, 3) else {
+            continue;
+        };
+        let bound = getsockname(&own).ok().and_then(|address| SocketAddrUnix::try_from(address).ok());
+        if bound.is_some_and(|address| address.path_bytes() == Some(path.as_bytes())) {
+            return Ok(own);
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::NotFound, format!("no socket of this process is bound to {path}")))
 }
 
 /// Makes two pipes this process's standard output and error.

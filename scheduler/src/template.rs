@@ -32,22 +32,16 @@
 //! the template, and so is whatever static constructors, and code before the worker check, have made.
 //! Ids and nonces are drawn anew (the store's pool of random bytes belongs to a pid).
 
-use std::io::{self, IoSliceMut, Write};
-use std::mem::MaybeUninit;
+use std::io::{self, Write};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use ipc_channel::ipc::{self, IpcOneShotServer, IpcReceiver};
 use mobula_store::Store;
-use rustix::io::retry_on_intr;
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
-    recvmsg, sendmsg,
-};
 use serde::{Deserialize, Serialize};
 
-use crate::bootstrap::{BootstrapError, check_parent, hello};
+use crate::bootstrap::{BootstrapError, check_parent, say_hello};
 use crate::protocol::{Envelope, PROTOCOL, Welcome};
 use crate::session;
 use crate::sys;
@@ -63,9 +57,6 @@ const NAME: &std::ffi::CStr = c"mobula-template";
 /// Set in a word in place of a pid: the fork failed, and the rest is the system's number for the reason.
 pub(crate) const FAILED: u32 = 1 << 31;
 
-/// How many descriptors come with one message at most.
-const MOST_FDS: usize = 2;
-
 /// What the node says to a template to get a worker.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Order {
@@ -79,31 +70,13 @@ pub(crate) struct Order {
 
 /// Sends one byte with descriptors; never waits.
 pub(crate) fn send_fds(stream: &UnixStream, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FDS))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    if !control.push(SendAncillaryMessage::ScmRights(fds)) {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-    retry_on_intr(|| sendmsg(stream, &[io::IoSlice::new(&[1])], &mut control, flags))?;
-    Ok(())
+    sys::send_with_fds(stream, &[1], fds)
 }
 
 /// Receives one byte with its descriptors; `None` at the end.
 fn recv_fds(stream: &UnixStream) -> io::Result<Option<Vec<OwnedFd>>> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FDS))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut byte = [0];
-    let flags = RecvFlags::CMSG_CLOEXEC;
-    let got = retry_on_intr(|| recvmsg(stream, &mut [IoSliceMut::new(&mut byte)], &mut control, flags))?;
-    if got.bytes == 0 {
-        return Ok(None);
-    }
-    let fds = control.drain().filter_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(fds) => Some(fds),
-        _ => None,
-    });
-    Ok(Some(fds.flatten().collect()))
+    let (count, fds) = sys::recv_with_fds(stream, &mut [0])?;
+    Ok((count > 0).then_some(fds))
 }
 
 /// The template's side of its link.
@@ -112,6 +85,8 @@ pub(crate) struct Template {
     stream: UnixStream,
     server: IpcOneShotServer<Envelope<Order>>,
     name: String,
+    /// The name that the server's socket got at first.
+    bound: String,
     /// Where the store of the session is.
     store_address: String,
 }
@@ -121,16 +96,16 @@ impl Template {
         parent: u32,
         stream: UnixStream,
         server: IpcOneShotServer<Envelope<Order>>,
-        name: String,
+        (name, bound): (String, String),
         session_dir: &Path,
     ) -> Self {
         let store_address = session::store_path(session_dir).to_string_lossy().into_owned();
-        Template { parent, stream, server, name, store_address }
+        Template { parent, stream, server, name, bound, store_address }
     }
 
     /// Serves until the node is gone, which ends the process; returns in each worker, with its Welcome.
     pub(crate) fn serve(self) -> Result<Welcome, BootstrapError> {
-        let Template { parent, mut stream, server, name, store_address } = self;
+        let Template { parent, mut stream, server, name, bound, store_address } = self;
         let failed = |step| BootstrapError::io(step);
         let page = recv_fds(&stream).map_err(failed("get its page of pids"))?.and_then(|mut fds| fds.pop());
         let page = PidPage::map(page.ok_or(BootstrapError::NodeEnded)?).map_err(failed("map its page of pids"))?;
@@ -138,7 +113,7 @@ impl Template {
             Ok(forker) => forker,
             Err(reason) => {
                 // The node starts its workers one by one then.
-                let _ = stream.write_all(&hello(std::process::id(), ""));
+                let _ = say_hello(&stream, "", "");
                 let _ = writeln!(io::stderr(), "mobula: this program's workers are not forked: {reason}");
                 sys::exit_now(0);
             }
@@ -147,7 +122,7 @@ impl Template {
         sys::flush_output();
         let own_name = rustix::thread::name();
         let _ = rustix::thread::set_name(NAME);
-        stream.write_all(&hello(std::process::id(), &name)).map_err(failed("talk to its node"))?;
+        say_hello(&stream, &name, &bound).map_err(failed("talk to its node"))?;
         let mut orders: Option<IpcReceiver<Envelope<Order>>> = None;
         let mut server = Some(server);
         while let Some(output) = recv_fds(&stream).map_err(failed("read its orders"))? {

@@ -8,17 +8,19 @@
 //!   which it sends the barrier of a death ([`crate::node`]), so a death is always heard of.
 //! - `mobula-logs` ([`crate::logs`]): the workers' output. It prints, so it may be held up.
 //!
-//! SC-8: no descriptor is polled on a timer; a node in which nothing happens sleeps.
+//! SC-8: no descriptor is polled on a timer; a node in which nothing happens sleeps. (The log thread wakes up for lines
+//! that it has held back, and only then.)
 
 use std::collections::HashMap;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 use crossbeam::channel::{Receiver, Sender, TryRecvError, unbounded};
-use rustix::event::{EventfdFlags, epoll, eventfd};
+use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 
 use crate::bootstrap::{ADMIT, Hello, HelloReader, REFUSE};
 use crate::sys;
@@ -84,9 +86,16 @@ impl<C> Poller<C> {
 
     /// Sleeps until something is there; `ready` gets the keys of readable descriptors.
     pub(crate) fn wait(&self, ready: &mut Vec<u64>) {
+        self.wait_until(ready, None);
+    }
+
+    /// Sleeps like [`Poller::wait`], but no longer than until a moment.
+    pub(crate) fn wait_until(&self, ready: &mut Vec<u64>, deadline: Option<Instant>) {
         ready.clear();
         let mut events = Vec::with_capacity(BATCH);
-        match epoll::wait(&*self.epoll, rustix::buffer::spare_capacity(&mut events), None) {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let timeout = left.and_then(|left| Timespec::try_from(left).ok());
+        match epoll::wait(&*self.epoll, rustix::buffer::spare_capacity(&mut events), timeout.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             // Only a descriptor that is no epoll set can fail otherwise, and this one is ours.
             Err(error) => tell!(Error, error, %error, "waiting for descriptors failed"),
@@ -163,6 +172,8 @@ pub(crate) enum Order {
     Admit { worker: u64 },
     /// Step 3: the process may not join.
     Refuse { worker: u64, text: String },
+    /// Watch a process no longer.
+    Forget { worker: u64 },
     /// End the thread.
     Stop,
 }
@@ -244,6 +255,7 @@ impl<F: Fn(u64, Sighting)> Watch<F> {
                 bytes.extend(text.bytes().take(16 * 1024));
                 self.answer(worker, &bytes);
             }
+            Order::Forget { worker } => self.forget(worker),
             Order::Stop => {}
         }
     }
@@ -265,13 +277,13 @@ impl<F: Fn(u64, Sighting)> Watch<F> {
             return;
         };
         let mut bytes = [0; 512];
-        match stream.read(&mut bytes) {
-            Ok(0) => {
+        match sys::recv_with_fds(stream, &mut bytes) {
+            Ok((0, _)) => {
                 // It closed its end; whether it lives on is for the pidfd to say.
                 self.poller.remove(&*stream);
             }
             Ok(_) if watched.answering => (self.tell)(worker, Sighting::Forked),
-            Ok(count) => match watched.hello.push(&bytes[..count]) {
+            Ok((count, fds)) => match watched.hello.push(&bytes[..count], fds) {
                 Ok(None) => {}
                 Ok(Some(hello)) => {
                     watched.answering = watched.template;
@@ -290,13 +302,17 @@ impl<F: Fn(u64, Sighting)> Watch<F> {
         }
     }
 
-    fn bury(&mut self, worker: u64) {
+    fn forget(&mut self, worker: u64) {
         if let Some(watched) = self.workers.remove(&worker) {
             self.poller.remove(&watched.pidfd);
             if let Some(stream) = &watched.stream {
                 self.poller.remove(stream);
             }
         }
+    }
+
+    fn bury(&mut self, worker: u64) {
+        self.forget(worker);
         // Of one that is not known here the node has the descriptor (`Poster::watch_end`).
         (self.tell)(worker, Sighting::Exited);
     }

@@ -187,6 +187,8 @@ impl Driver {
             args: Payload { bytes: self.file(actor).into_bytes(), ids: Vec::new() },
             demand: Demand::new().cpus(cpus).unwrap(),
             env: Vec::new(),
+            max_restarts: 0,
+            detached: false,
             options: Vec::new(),
         }));
         (actor, life)
@@ -310,7 +312,7 @@ fn who_kills_it_is_answered_when_it_is_gone() {
     let driver = Driver::start();
     some_round("an early verdict", || {
         let (actor, _life) = driver.start_actor("Tolls");
-        driver.send(ToNode::KillActor { actor: actor.id, request: 1 });
+        driver.send(ToNode::KillActor { actor: actor.id, restart: false, request: 1 });
         let mut open = vec![1];
         let mut order = Vec::new();
         while !open.is_empty() {
@@ -318,7 +320,7 @@ fn who_kills_it_is_answered_when_it_is_gone() {
                 ToProcess::ActorDown(death) => {
                     assert_eq!(death.cause, DeathCause::Killed);
                     // Who comes later waits, too.
-                    driver.send(ToNode::KillActor { actor: actor.id, request: 2 });
+                    driver.send(ToNode::KillActor { actor: actor.id, restart: false, request: 2 });
                     open.push(2);
                     order.push("down");
                 }

@@ -287,8 +287,7 @@ mod tests {
         for _ in 0..15 {
             store.put(ObjectId::random(), &[1; 1 << 18]).unwrap();
         }
-        assert_eq!(store.stats().spilled_objects, 0, "nobody has told the server");
-        // What the server does when it has reaped somebody.
+        // What the server does when it has reaped somebody; and once as it starts, which may be as late as now.
         shared.poke.send();
         let start = Instant::now();
         while is_above(shared, STOP) || word(shared, A_AHEAD).load(Ordering::Relaxed) != QUIET {

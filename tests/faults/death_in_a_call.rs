@@ -117,7 +117,7 @@ fn double(x: i64) -> i64 {
     2 * x
 }
 
-#[mobula::task]
+#[mobula::task(max_retries = 0)]
 fn pid_then_hang(path: String) -> i64 {
     std::fs::write(&path, std::process::id().to_string()).unwrap();
     loop {

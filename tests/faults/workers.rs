@@ -81,7 +81,7 @@ fn others_live_on() {
     assert_eq!(mobula::get(&other.pid().remote()).unwrap(), pid);
 }
 
-#[mobula::task]
+#[mobula::task(max_retries = 0)]
 fn die() -> i64 {
     std::process::abort()
 }

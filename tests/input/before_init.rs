@@ -31,6 +31,10 @@ fn nothing_works() {
     refused(mobula::put(&1).unwrap_err());
     refused(Pinger::remote().unwrap_err());
     refused(Pinger::options().num_cpus(1.0).remote().unwrap_err());
+    refused(Pinger::options().name("global").remote().unwrap_err());
+    refused(mobula::get_actor::<Pinger>("global").unwrap_err());
+    refused(mobula::get_actor_in::<Pinger>("here", "global").unwrap_err());
+    refused(mobula::list_named_actors(true).unwrap_err());
     refused(one::try_remote().unwrap_err());
     refused(one::options().num_cpus(2.0).try_remote().unwrap_err());
 

@@ -36,7 +36,7 @@ fn each_option_without_sense_is_named() {
         (config(1.0).segment(Segment::Named(String::new())), "segment"),
         (config(1.0).segment(Segment::Named("a/b".into())), "segment"),
         (config(1.0).max_processes(0), "max_processes"),
-        (config(1.0).address("auto"), "address"),
+        (config(1.0).address("relative/folder"), "address"),
         (config(1.0).spill_dir("/dev/null"), "/dev/null"),
     ] {
         let text = refused(bad);

@@ -17,7 +17,7 @@ fn square(x: u64) -> u64 {
 }
 
 /// Lets this process live for so many stores, until the gate opens; then it notes how many are left.
-#[mobula::task]
+#[mobula::task(max_retries = 0)]
 fn arm(stores: u64, gate: String, left: String) -> u32 {
     std::thread::spawn(move || {
         pass(&gate);
@@ -30,7 +30,7 @@ fn arm(stores: u64, gate: String, left: String) -> u32 {
 }
 
 /// Notes that it has begun; some have large values, some hold up the others, which go back.
-#[mobula::task]
+#[mobula::task(max_retries = 0)]
 fn noted(diary: String, number: u64, bytes: Vec<u8>) -> (u64, Vec<u8>) {
     note(Path::new(&diary), &number.to_string());
     if number % 16 == 10 {

@@ -9,7 +9,9 @@ mod support;
 mod basics;
 mod crowds;
 mod leases;
+mod mapped;
 mod nesting;
+mod worn;
 
 use mobula::prelude::*;
 

@@ -178,7 +178,7 @@ impl Args {
                 continue;
             }
             match inner.outcome() {
-                Some(Outcome::Failed(error)) => return Readiness::Failed(error.clone()),
+                Some(Outcome::Failed(error)) => return Readiness::Failed(error.passed_on()),
                 Some(Outcome::Stored(hold)) => match value::sealed(hold) {
                     Ok(view) => {
                         if let Some(error) = value::object_error(&view) {

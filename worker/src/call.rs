@@ -15,11 +15,12 @@ use mobula_store::{ObjectHold, ObjectId};
 
 use crate::actor::RawHandle;
 use crate::arg::{self, Args, Readiness};
+use crate::attempts::Attempts;
 use crate::context;
 use crate::core::Core;
 use crate::definition::MethodDef;
 use crate::error::{Error, Result};
-use crate::frames::{BODY_LIMIT, FrameWriter};
+use crate::frames::{BODY_LIMIT, FrameWriter, Method};
 use crate::pending::{Callee, PendingCall};
 use crate::pump;
 use crate::returns::{Birth, Fetch, Returns};
@@ -32,7 +33,7 @@ use crate::value::{self, TAG_VALUE};
 pub struct Call<R> {
     handle: RawHandle,
     method: &'static MethodDef,
-    index: u16,
+    target: Method,
     args: Args,
     max_task_retries: Option<i32>,
     retry_errors: Option<bool>,
@@ -51,7 +52,7 @@ impl<R: Returns> Call<R> {
         Call {
             handle: handle.clone(),
             method,
-            index,
+            target: Method { index, group: None },
             args,
             max_task_retries: method.max_task_retries,
             retry_errors: method.retry_errors,
@@ -59,15 +60,25 @@ impl<R: Returns> Call<R> {
         }
     }
 
-    /// Sets how often the call is tried again after its actor's process died.
+    /// Sets how often the call is tried again after its actor's process died; -1 is always.
+    ///
+    /// It runs at most once more than that. What is known not to have begun costs nothing.
     pub fn max_task_retries(mut self, times: i32) -> Self {
         self.max_task_retries = Some(times);
         self
     }
 
-    /// Sets whether an `Err` or a panic is tried again, too.
+    /// Sets whether an `Err` or a panic is tried again, too, out of the same number of times.
     pub fn retry_errors(mut self, yes: bool) -> Self {
         self.retry_errors = Some(yes);
+        self
+    }
+
+    /// Puts the call into a concurrency group, whatever group its method is in.
+    ///
+    /// If the actor does not have it, `get` is `is_invalid_argument`.
+    pub fn concurrency_group(mut self, name: impl Into<String>) -> Self {
+        self.target.group = Some(name.into().into());
         self
     }
 
@@ -112,12 +123,15 @@ impl<R: Returns> Call<R> {
     ///
     /// # Errors
     ///
-    /// What is known at once: the runtime has ended, the actor is known to be dead, an option makes
-    /// no sense or is not available yet, an argument cannot be encoded, this process has as many
+    /// What is known at once: the runtime has ended, the actor is known to be dead, or to be restarted
+    /// while the call has no retries, an option makes no sense, an argument cannot be encoded, this process has as many
     /// unanswered calls there as the actor's `max_pending_calls` allows.
     pub fn try_remote(self) -> Result<R::Refs> {
         if let Some(death) = self.handle.route().death() {
             return Err(Error::actor_died(death));
+        }
+        if let Some(error) = self.handle.route().unavailable(self.attempts()) {
+            return Err(error);
         }
         self.check()?;
         Ok(self.submit(false))
@@ -126,9 +140,8 @@ impl<R: Returns> Call<R> {
     /// Refuses what can never be made; what passes is counted as made.
     fn check(&self) -> Result<()> {
         self.handle.core().check_open()?;
-        check_retries("max_task_retries", self.max_task_retries, self.retry_errors)?;
-        if self.method.concurrency_group.is_some() {
-            return Err(Error::not_yet("concurrency_group"));
+        if let Some(times) = self.max_task_retries {
+            check_times("max_task_retries", times)?;
         }
         match self.args.readiness() {
             Readiness::Failed(error) => Err(error),
@@ -136,27 +149,40 @@ impl<R: Returns> Call<R> {
         }
     }
 
+    /// Returns how often the call can be made again; `None` if it need not be kept for that.
+    #[inline]
+    fn attempts(&self) -> Option<Attempts> {
+        let route = self.handle.route();
+        if self.retry_errors == Some(true) || route.keeps() {
+            route.attempts(self.max_task_retries, self.retry_errors == Some(true))
+        } else {
+            None
+        }
+    }
+
     fn submit(self, waits: bool) -> R::Refs {
-        let Call { handle, index, args, .. } = self;
+        let attempts = self.attempts();
+        let Call { handle, target, args, .. } = self;
         let (core, route) = (handle.core(), handle.route());
-        let depth = context::depth();
+        let (depth, parent) = context::origin();
         let (call, refs) = core.pending().enter(|call| {
             let (refs, call_refs) = R::make(Birth::Pending(core, call));
             let callee = Callee::Actor(handle.clone());
-            (refs, PendingCall { refs: call_refs, callee, holds: Vec::new() })
+            (refs, PendingCall::new(call_refs, callee, parent))
         });
         if args.refs().next().is_some() {
-            route.send_later(core, call, index, depth, args);
+            route.send_later(core, call, attempts, target, depth, args);
             return refs;
         }
         let (bytes, mut holds) = args.into_parts();
         let sent = with_writer(|writer| {
-            let spilled = write(writer, core, call, route.id(), index, depth, (&bytes, &holds), None)?;
+            let spilled = write(writer, core, call, route.id(), &target, depth, (&bytes, &holds), None)?;
             holds.extend(spilled);
             core.pending().add_holds(call, holds);
-            Ok(match waits {
-                true => route.send_to_wait(core, call, writer.bytes()),
-                false => route.send(core, call, writer.bytes()),
+            Ok(match (attempts, waits) {
+                (Some(attempts), _) => route.send_kept(core, call, attempts, writer.bytes()),
+                (None, true) => route.send_to_wait(core, call, writer.bytes()),
+                (None, false) => route.send(core, call, writer.bytes()),
             })
         });
         arg::recycle(bytes);
@@ -177,16 +203,12 @@ impl<R: Returns> Call<R> {
     }
 }
 
-/// Refuses retries, which this version does not have.
-pub(crate) fn check_retries(name: &str, retries: Option<i32>, errors: Option<bool>) -> Result<()> {
-    match retries {
-        Some(times) if times < -1 => {
-            return Err(Error::invalid_argument(format!("{name} must be -1 (always), 0 or more, not {times}")));
-        }
-        Some(times) if times != 0 => return Err(Error::not_yet(&format!("{name} other than 0"))),
-        _ => {}
+/// Refuses a number of retries or restarts that makes no sense.
+pub(crate) fn check_times(name: &str, times: i32) -> Result<()> {
+    if times < -1 {
+        return Err(Error::invalid_argument(format!("{name} must be -1 (always), 0 or more, not {times}")));
     }
-    if errors == Some(true) { Err(Error::not_yet("retry_errors")) } else { Ok(()) }
+    Ok(())
 }
 
 /// The error of a frame that no ring takes.
@@ -211,7 +233,7 @@ pub(crate) fn frame(
     core: &Core,
     call: u64,
     actor: ActorId,
-    method: u16,
+    method: &Method,
     depth: u32,
     args: &Args,
     patience: Duration,
@@ -244,7 +266,7 @@ fn write(
     core: &Core,
     call: u64,
     actor: ActorId,
-    method: u16,
+    method: &Method,
     depth: u32,
     (bytes, holds): (&[u8], &[ObjectHold]),
     patience: Option<Duration>,

@@ -28,6 +28,7 @@ use mobula_store::ObjectId;
 
 use crate::refs::{Outcome, Rare};
 use crate::sync::{self, AtomicU64, Mutex, MutexGuard, UnsafeCell, fence};
+use crate::unread;
 
 /// The outcome is there.
 pub(crate) const SET: u64 = 1;
@@ -183,12 +184,16 @@ impl RefInner {
         let mut memory = unsafe { Box::from_raw(at.as_ptr()) };
         if sync::alone(&mut memory.word) & SET != 0 {
             memory.word = AtomicU64::new(0);
-            memory.outcome.with_mut(|place| {
+            let outcome = memory.outcome.with_mut(|place| {
                 // SAFETY: the memory is this one's alone.
                 let outcome = unsafe { &mut *place };
                 // SAFETY: SET says that it is written; the word says from here on that it is not.
-                unsafe { outcome.assume_init_drop() };
+                unsafe { outcome.assume_init_read() }
             });
+            match outcome {
+                Outcome::Failed(error) => unread::note(memory.runtime, error),
+                other => drop(other),
+            }
         }
         let rare = memory.rare.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         drop(rare);

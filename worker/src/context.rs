@@ -9,9 +9,10 @@ use mobula_scheduler::ids::{ActorId, TaskId};
 use mobula_scheduler::protocol::Granted;
 
 use crate::actor::{ActorHandle, RawHandle};
+use crate::cancel::{self, Run};
 use crate::core::{self, Core};
 use crate::definition::{Actor, ActorClass};
-use crate::executor;
+use crate::error::{Error, Result};
 use crate::seats::SeatKey;
 
 /// What a thread runs for Mobula.
@@ -24,7 +25,49 @@ pub(crate) struct Scope {
     /// The seat of its lease.
     pub(crate) seat: Option<SeatKey>,
     pub(crate) depth: Cell<u32>,
+    /// Says to others what runs.
+    pub(crate) run: Arc<Run>,
     pub(crate) granted: Granted,
+    /// The running call has called `exit_actor`.
+    pub(crate) exiting: Cell<bool>,
+}
+
+impl Scope {
+    /// Makes the scope of a thread of an actor.
+    pub(crate) fn of_actor(core: &Arc<Core>, actor: (ActorId, &'static ActorClass), granted: Granted) -> Self {
+        Scope { actor: Some(actor), ..Scope::of_task(core, granted) }
+    }
+
+    /// Makes the scope of a thread that is to run a task.
+    pub(crate) fn of_task(core: &Arc<Core>, granted: Granted) -> Self {
+        Scope {
+            core: core.clone(),
+            actor: None,
+            task: Cell::new(None),
+            lends: None,
+            seat: None,
+            depth: Cell::new(0),
+            run: core.cancels().register(),
+            granted,
+            exiting: Cell::new(false),
+        }
+    }
+}
+
+impl Scope {
+    /// A call begins; false if nobody wants it any more: then it must not. [`Scope::end`] follows in any case.
+    #[inline]
+    pub(crate) fn begin(&self, task: TaskId) -> bool {
+        self.task.set(Some(task));
+        self.run.begin(self.core.cancels(), task)
+    }
+
+    /// The call has ended.
+    #[inline]
+    pub(crate) fn end(&self) {
+        self.run.end();
+        self.task.set(None);
+    }
 }
 
 thread_local! {
@@ -40,9 +83,24 @@ pub(crate) fn scope() -> Option<Rc<Scope>> {
     SCOPE.try_with(|slot| slot.borrow().clone()).ok().flatten()
 }
 
-/// How many tasks deep the running code is.
-pub(crate) fn depth() -> u32 {
-    SCOPE.try_with(|slot| slot.borrow().as_ref().map_or(0, |scope| scope.depth.get())).unwrap_or(0)
+/// Tells how many tasks deep the running code is, and which call it is in, by its key; 0 if none.
+pub(crate) fn origin() -> (u32, u64) {
+    let of = |scope: &Rc<Scope>| (scope.depth.get(), scope.task.get().map_or(0, cancel::key));
+    SCOPE.try_with(|slot| slot.borrow().as_ref().map_or((0, 0), of)).unwrap_or((0, 0))
+}
+
+/// Fails if the call that runs on this thread was cancelled.
+pub(crate) fn check_wanted() -> Result<()> {
+    match is_cancelled() {
+        true => Err(Error::cancelled("the call that runs here was cancelled: it waits for nothing any more")),
+        false => Ok(()),
+    }
+}
+
+/// True if the call that runs on this thread was cancelled.
+pub(crate) fn is_cancelled() -> bool {
+    let of = |scope: &Rc<Scope>| scope.task.get().is_some_and(|task| scope.run.is_cancelled(cancel::key(task)));
+    SCOPE.try_with(|slot| slot.borrow().as_ref().is_some_and(of)).unwrap_or(false)
 }
 
 /// Tells where the running code is.
@@ -60,9 +118,10 @@ pub fn context() -> Context {
             core: Some(scope.core.clone()),
             actor: scope.actor,
             task: scope.task.get(),
+            run: Some(scope.run.clone()),
             granted: scope.granted.clone(),
         },
-        None => Context { core: core::current().ok(), actor: None, task: None, granted: Granted::default() },
+        None => Context { core: core::current().ok(), actor: None, task: None, run: None, granted: Granted::default() },
     }
 }
 
@@ -72,6 +131,7 @@ pub struct Context {
     core: Option<Arc<Core>>,
     actor: Option<(ActorId, &'static ActorClass)>,
     task: Option<TaskId>,
+    run: Option<Arc<Run>>,
     granted: Granted,
 }
 
@@ -143,26 +203,20 @@ impl Context {
     }
 
     /// Returns true if the actor runs in another process than its first: it was restarted.
+    ///
+    /// True inside `new`, too. What earlier processes had in their memory is lost; what the actor needs of it must be
+    /// somewhere else, in files or in objects whose refs were arguments of `new`.
     pub fn was_reconstructed(&self) -> bool {
-        false
+        self.actor.is_some() && self.core.as_ref().is_some_and(|core| core.is_reconstructed())
     }
 
-    /// Returns true if the running task was cancelled.
+    /// Returns true if the running task or call was cancelled, and should end soon: see [`cancel`](crate::cancel).
+    ///
+    /// One context tells it all the time, also on a thread of the task's own.
     pub fn is_cancelled(&self) -> bool {
-        false
+        match (&self.run, self.task) {
+            (Some(run), Some(task)) => run.is_cancelled(cancel::key(task)),
+            _ => false,
+        }
     }
-}
-
-/// Ends the running actor for good: this call and all behind it are `is_actor_died`, cause exited.
-///
-/// Calls that the actor has made before are delivered.
-///
-/// # Panics
-///
-/// Outside an actor.
-pub fn exit_actor() -> ! {
-    let Some((id, core)) = scope().and_then(|scope| Some((scope.actor?.0, scope.core.clone()))) else {
-        panic!("exit_actor() was called outside an actor");
-    };
-    executor::end_actor(&core, id, true)
 }

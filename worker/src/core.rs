@@ -16,32 +16,35 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::thread::{self, JoinHandle};
 
-use mobula_scheduler::death::{ActorDeath, DeathCause};
 use mobula_scheduler::ids::ActorId;
 use mobula_scheduler::node::Line;
 use mobula_scheduler::protocol::{Answer, ToNode, Welcome};
 use mobula_store::{ClientKey, Knell, ObjectHold, Store};
 
+use crate::cancel::Cancels;
 use crate::deferred::{Deferred, Dependent, Work};
+use crate::duty::Duty;
 use crate::error::{Error, Result};
-use crate::executor::{Arrived, CallJob, Executor};
-use crate::frames::{self, Body, Frame, Nonce};
+use crate::executor::Executor;
+use crate::frames::Nonce;
 use crate::leases::Leases;
 use crate::link::{self, Link};
 use crate::outbox::Peer;
-use crate::payload::Received;
-use crate::pending::{Answers, Callee, PendingCall, PendingTable};
-use crate::pump::{self, Event, Pump};
+use crate::pending::PendingTable;
+use crate::pump::{self, Pump};
 use crate::refs::{Outcome, RefInner};
 use crate::registry::Registry;
 use crate::route::Route;
-use crate::seats::{Delivery, LeasedJob, SeatKey};
+use crate::sys;
 use crate::transport::Transport;
-use crate::{actor, sys};
+use crate::unread::Unread;
+
+mod arrivals;
 
 static CURRENT: RwLock<Option<Arc<Core>>> = RwLock::new(None);
 
@@ -73,6 +76,12 @@ pub(crate) fn is_open(number: u32) -> bool {
     OPEN.load(Ordering::Acquire) == number
 }
 
+/// Says whether the runtime of that number has lost its node, and the program has not ended it yet.
+pub(crate) fn is_orphan(number: u32) -> bool {
+    let current = CURRENT.read().unwrap_or_else(PoisonError::into_inner);
+    current.as_ref().is_some_and(|core| core.number == number && core.is_closed())
+}
+
 /// Returns the runtime of that number if it is up.
 pub(crate) fn numbered(number: u32) -> Result<Arc<Core>> {
     if !is_open(number) {
@@ -95,6 +104,19 @@ pub(crate) fn numbered(number: u32) -> Result<Arc<Core>> {
     };
     core.check_open()?;
     Ok(core)
+}
+
+/// Calls `then` with the runtime of that number if it is up and this is its process; waits for nothing.
+pub(crate) fn with_open(number: u32, then: impl FnOnce(&Core)) {
+    if is_open(number)
+        // Locked only while a runtime begins or ends.
+        && let Ok(slot) = CURRENT.try_read()
+        && let Some(core) = &*slot
+        && core.number == number
+        && core.pid == std::process::id()
+    {
+        then(core);
+    }
 }
 
 fn ended() -> Error {
@@ -135,6 +157,7 @@ pub(crate) struct Core {
     nonce: Nonce,
     pending: PendingTable,
     leases: Leases,
+    cancels: Cancels,
     routes: Mutex<HashMap<ActorId, Arc<Route>>>,
     peers: Mutex<HashMap<ClientKey, Arc<Peer>>>,
     /// Routes and peers whose ring was full, submissions for which the store was full.
@@ -150,6 +173,12 @@ pub(crate) struct Core {
     has_unacked: AtomicBool,
     totals: OnceLock<Vec<(String, f64, f64)>>,
     executor: Executor,
+    duty: Duty,
+    unread: Unread,
+    /// The actor of this process had another one before.
+    reconstructed: AtomicBool,
+    /// The lives of detached actors that this process has created, until they are up: then the node has a hold, too.
+    kept: Mutex<HashMap<ActorId, ObjectHold>>,
     closed: AtomicBool,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -178,9 +207,13 @@ impl Stalled {
 impl Core {
     /// Attaches the store, tells the node, starts the two threads and becomes current.
     ///
-    /// A driver has a `line` to its node, a worker none.
-    pub(crate) fn join(welcome: Welcome, line: Option<Line>, registry: &'static Registry) -> Result<Arc<Self>> {
-        let kind = if line.is_some() { Kind::Driver } else { Kind::Worker };
+    /// A driver in its node's process has a `line` to that.
+    pub(crate) fn join(
+        kind: Kind,
+        welcome: Welcome,
+        line: Option<Line>,
+        registry: &'static Registry,
+    ) -> Result<Arc<Self>> {
         let Welcome {
             process,
             node_id,
@@ -190,6 +223,7 @@ impl Core {
             waiting,
             call_path,
             most_leases,
+            thread_variables,
             inbox,
             node,
             ..
@@ -198,6 +232,7 @@ impl Core {
         let tolls = kind == Kind::Worker && Knell::prepare();
         let store =
             Store::attach(&store_address).map_err(|error| Error::from_store(&error, "cannot attach the store"))?;
+        let nonce = process.tag();
         let link = Arc::new(Link::new(process, node, line));
         let (transport, mailbox) = Transport::open(call_path, &store, &link)?;
         let client = store.client();
@@ -210,9 +245,10 @@ impl Core {
             link,
             pump: Pump::new(store.bell(), transport, mailbox, waiting),
             registry,
-            nonce: nonce(),
+            nonce,
             pending: PendingTable::default(),
             leases: Leases::new(most_leases),
+            cancels: Cancels::default(),
             routes: Mutex::default(),
             peers: Mutex::default(),
             stalled: Mutex::default(),
@@ -224,6 +260,10 @@ impl Core {
             has_unacked: AtomicBool::new(false),
             totals: OnceLock::new(),
             executor: Executor::default(),
+            duty: Duty::new(thread_variables),
+            unread: Unread::new(),
+            reconstructed: AtomicBool::new(false),
+            kept: Mutex::default(),
             closed: AtomicBool::new(false),
             threads: Mutex::default(),
             store,
@@ -294,12 +334,33 @@ impl Core {
         &self.leases
     }
 
+    #[inline]
+    pub(crate) fn cancels(&self) -> &Cancels {
+        &self.cancels
+    }
+
     pub(crate) fn registry(&self) -> &'static Registry {
         self.registry
     }
 
     pub(crate) fn executor(&self) -> &Executor {
         &self.executor
+    }
+
+    pub(crate) fn unread(&self) -> &Unread {
+        &self.unread
+    }
+
+    pub(crate) fn duty(&self) -> &Duty {
+        &self.duty
+    }
+
+    pub(crate) fn is_reconstructed(&self) -> bool {
+        self.reconstructed.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_reconstructed(&self, yes: bool) {
+        self.reconstructed.store(yes, Ordering::Relaxed);
     }
 
     pub(crate) fn nonce(&self) -> Nonce {
@@ -348,7 +409,31 @@ impl Core {
         self.leases.clear();
         let routes = std::mem::take(&mut *self.routes());
         let borrowed = std::mem::take(&mut *lock(&self.borrowed));
-        drop((routes, borrowed));
+        let kept = std::mem::take(&mut *lock(&self.kept));
+        drop((routes, borrowed, kept));
+    }
+
+    /// Tells the node, which is in another process, that this driver goes; returns when its workers are gone.
+    pub(crate) fn leave(&self) {
+        let here = thread::current().id();
+        let is_own = lock(&self.threads).iter().any(|thread| thread.thread().id() == here);
+        if is_own {
+            // This thread may be the one that would hear the answer.
+            self.link.send(ToNode::Leave { request: 0 });
+        } else if self.link.ask(|request| ToNode::Leave { request }).is_err() {
+            tracing::debug!("the node has ended before its driver");
+        }
+    }
+
+    /// Keeps the life of a detached actor until it is up.
+    pub(crate) fn keep(&self, id: ActorId, life: ObjectHold) {
+        lock(&self.kept).insert(id, life);
+    }
+
+    /// A detached actor is up, or dead.
+    pub(crate) fn keep_no_longer(&self, id: ActorId) {
+        let life = lock(&self.kept).remove(&id);
+        drop(life);
     }
 
     fn set_closed(&self) {
@@ -376,6 +461,17 @@ impl Core {
         Ok(self.totals.get_or_init(|| totals))
     }
 
+    /// Has a text printed for the user, without waiting for that; `aloud`: even if the driver does not want what workers
+    /// print.
+    pub(crate) fn say(&self, text: String, aloud: bool) {
+        if self.is_worker() || self.link.is_near() {
+            self.link.send(ToNode::Say { text, aloud });
+        } else {
+            // The node would print it on its own stderr. What cannot be printed is lost.
+            let _ = writeln!(io::stderr(), "{text}");
+        }
+    }
+
     /// Asks the node for its resources: name, total, available.
     pub(crate) fn resources(&self) -> Result<Vec<(String, f64, f64)>> {
         // What no task of this process uses is free.
@@ -384,231 +480,6 @@ impl Core {
             Answer::Resources(maps) => Ok(maps),
             other => Err(Error::system(format!("the node answered {other:?} when asked for its resources"))),
         }
-    }
-
-    // ---- frames and events, called by the leader of the pump
-
-    /// Handles one frame of a ring; calls and tasks are added to `arrived`, the call that an answer is of is one of
-    /// `answers`.
-    pub(crate) fn dispatch(
-        &self,
-        from: ClientKey,
-        frame: &[u8],
-        answers: &mut Answers<'_>,
-        work: &mut Work,
-        arrived: &mut Arrived,
-    ) {
-        match frames::read(frame) {
-            Some(Frame::Call(call)) => {
-                let args = self.receive(call.args);
-                arrived.calls.push_back(CallJob {
-                    from,
-                    call: call.call,
-                    nonce: call.nonce,
-                    actor: call.actor,
-                    method: call.method,
-                    depth: call.depth,
-                    args,
-                });
-            }
-            Some(Frame::Task(task)) => {
-                let args = self.receive(task.args);
-                arrived.tasks.push_back(Delivery::Job(LeasedJob {
-                    seat: SeatKey { nonce: task.nonce, number: task.lease },
-                    from,
-                    call: task.call,
-                    function: task.function,
-                    depth: task.depth,
-                    args,
-                }));
-            }
-            Some(Frame::Recall { lease, nonce }) => {
-                arrived.tasks.push_back(Delivery::Recall(SeatKey { nonce, number: lease }));
-            }
-            Some(Frame::Returned { call }) => {
-                answers.pause();
-                if let Some(queue) = self.pending.queue_of(call) {
-                    queue.returned(self, call, work);
-                }
-            }
-            Some(Frame::Done { call, values }) => {
-                let Some(pending) = answers.take(call) else {
-                    return;
-                };
-                if let Callee::Leased(_, queue) = &pending.callee {
-                    answers.pause();
-                    queue.answered(self, call, work);
-                }
-                self.finish(pending, values, answers, work);
-            }
-            Some(Frame::Failed { call, error }) => {
-                answers.pause();
-                let Some(pending) = self.pending.remove(call) else {
-                    return;
-                };
-                if let Callee::Leased(_, queue) = &pending.callee {
-                    queue.answered(self, call, work);
-                }
-                self.settle(pending, &Error::from_bytes(error), work);
-            }
-            None => tracing::error!(?from, len = frame.len(), "a damaged frame arrived and was dropped"),
-        }
-    }
-
-    fn receive(&self, args: Body<'_>) -> Result<Received> {
-        match args {
-            Body::Inline(bytes, ids) => self.adopt(ids).map(|holds| Received::Inline(bytes.into(), holds)),
-            Body::Stored(id) => self.adopt_one(id).map(Received::Stored),
-        }
-    }
-
-    /// Settles the refs of a call that has been answered; what may last is done without the lock of `answers`.
-    #[inline]
-    fn finish(&self, pending: PendingCall, mut values: frames::Values<'_>, answers: &mut Answers<'_>, work: &mut Work) {
-        if pending.is_heavy() {
-            answers.pause();
-        }
-        let PendingCall { refs, callee, holds } = pending;
-        callee.answered();
-        refs.for_each(|unanswered| {
-            let outcome = match values.next().flatten() {
-                Some(Body::Inline(bytes, ids)) if ids.is_empty() => Outcome::Value(bytes.into()),
-                body => {
-                    answers.pause();
-                    self.outcome(body)
-                }
-            };
-            if let Some(inner) = unanswered.settle(outcome) {
-                answers.pause();
-                work.add(inner.tell());
-            }
-        });
-        drop((callee, holds));
-    }
-
-    /// Takes holds of what a value of an answer refers to.
-    fn outcome(&self, body: Option<Body<'_>>) -> Outcome {
-        let made = match body {
-            Some(Body::Inline(bytes, ids)) => self.adopt(ids).map(|holds| Outcome::value(bytes.into(), holds)),
-            Some(Body::Stored(id)) => self.adopt_one(id).map(Outcome::stored),
-            None => Err(Error::system("an answer arrived damaged")),
-        };
-        made.unwrap_or_else(|error| {
-            self.failures.fetch_add(1, Ordering::SeqCst);
-            Outcome::Failed(error)
-        })
-    }
-
-    fn adopt(&self, ids: frames::Ids<'_>) -> Result<Vec<ObjectHold>> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        ids.iter().map(|id| self.adopt_one(id)).collect()
-    }
-
-    fn adopt_one(&self, id: mobula_store::ObjectId) -> Result<ObjectHold> {
-        self.store.hold(id).map_err(|error| {
-            if error.is_not_found() { Error::object_lost(id) } else { Error::from_store(&error, "a received object") }
-        })
-    }
-
-    /// Handles what the node reported; the rings were drained after it had been reported.
-    pub(crate) fn handle_event(&self, event: Event, work: &mut Work) {
-        match event {
-            Event::ActorDown(death) => self.bury(death, work),
-            Event::TaskLost { call, reason } => {
-                if let Some(pending) = self.pending.remove(call) {
-                    let function = match &pending.callee {
-                        Callee::Task(name) | Callee::Leased(name, _) => name,
-                        Callee::Actor(handle) => handle.route().class(),
-                    };
-                    self.settle(pending, &Error::lost_task(function, reason), work);
-                }
-            }
-            Event::LeaseLost { lease, reason } => self.leases.lost(self, lease, &reason, work),
-            Event::ProcessGone(client) => {
-                if let Some(peer) = lock(&self.peers).remove(&client) {
-                    peer.set_gone();
-                }
-                self.pump.transport().forget(client);
-            }
-            Event::EndActor(actor) => self.executor.end(actor),
-            Event::NodeGone => self.node_gone(work),
-        }
-    }
-
-    /// An actor is dead for good: fails its calls.
-    pub(crate) fn bury(&self, death: ActorDeath, work: &mut Work) {
-        let route = self.routes().remove(&death.actor);
-        if let Some(route) = route {
-            route.down(self, death.clone(), work);
-        }
-        let id = death.actor;
-        let error = Error::actor_died(death);
-        for pending in self.pending.take_actor(id) {
-            self.settle(pending, &error, work);
-        }
-    }
-
-    fn node_gone(&self, work: &mut Work) {
-        if self.is_closed() {
-            return;
-        }
-        let routes: Vec<_> = self.routes().values().cloned().collect();
-        for route in routes {
-            self.bury(actor::death(&route, DeathCause::NodeDied), work);
-        }
-        for pending in self.pending.take_all() {
-            let error = match &pending.callee {
-                Callee::Actor(handle) => Error::actor_died(actor::death(handle.route(), DeathCause::NodeDied)),
-                Callee::Task(name) | Callee::Leased(name, _) => Error::lost_task(name, link::node_ended()),
-            };
-            self.settle(pending, &error, work);
-        }
-        self.leases.clear();
-        self.set_closed();
-    }
-
-    // ---- settling
-
-    fn settle(&self, pending: PendingCall, error: &Error, work: &mut Work) {
-        pending.callee.answered();
-        pending.refs.for_each(|unanswered| unanswered.end(Outcome::Failed(error.clone()), work));
-        self.failures.fetch_add(1, Ordering::SeqCst);
-        self.pump.wake();
-    }
-
-    /// Returns how many calls have failed so far.
-    pub(crate) fn failures(&self) -> u64 {
-        self.failures.load(Ordering::SeqCst)
-    }
-
-    /// Fails a call; what waited for it is added to `work`.
-    pub(crate) fn settle_failed(&self, call: u64, error: Error, work: &mut Work) {
-        if let Some(pending) = self.pending.remove(call) {
-            self.settle(pending, &error, work);
-        }
-    }
-
-    /// Fails a call from outside the pump.
-    pub(crate) fn fail_call(&self, call: u64, error: Error) {
-        let mut work = Work::default();
-        self.settle_failed(call, error, &mut work);
-        work.run(self);
-    }
-
-    /// Has `dependent` looked at once `inner` is settled; gives it back if it is already.
-    pub(crate) fn await_ref(&self, inner: &RefInner, dependent: Dependent) -> Option<Dependent> {
-        if inner.is_ready() {
-            return Some(dependent);
-        }
-        if !inner.is_borrowed() {
-            return inner.await_by(dependent);
-        }
-        lock(&self.borrowed).push((inner.clone(), dependent));
-        self.has_borrowed.store(true, Ordering::SeqCst);
-        self.pump.kick_service();
-        None
     }
 
     // ---- where things are sent
@@ -625,6 +496,12 @@ impl Core {
     /// Returns the way to an actor; `created` if this process is about to create it.
     pub(crate) fn route(&self, id: ActorId, class: &'static str, created: bool) -> Arc<Route> {
         self.routes().entry(id).or_insert_with(|| Route::new(id, class, created)).clone()
+    }
+
+    /// Forgets the way to an actor that is not created after all.
+    pub(crate) fn forget_route(&self, id: ActorId) {
+        let route = self.routes().remove(&id);
+        drop(route);
     }
 
     /// Returns the process behind a client of the store.
@@ -709,7 +586,11 @@ impl Core {
 
     /// True while something must be looked at that rings no bell.
     pub(crate) fn needs_ticks(&self) -> bool {
-        self.has_stalled.load(Ordering::SeqCst) || self.has_borrowed.load(Ordering::SeqCst) || self.leases.needs_ticks()
+        self.has_stalled.load(Ordering::SeqCst)
+            || self.has_borrowed.load(Ordering::SeqCst)
+            || self.leases.needs_ticks()
+            || self.cancels.needs_ticks()
+            || self.unread.is_waiting()
     }
 
     /// Lets go on what waited for refs of other processes that are settled now.
@@ -759,13 +640,6 @@ impl Core {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn nonce() -> Nonce {
-    let bytes = mobula_store::ObjectId::random().to_bytes();
-    let mut half = [0; 8];
-    half.copy_from_slice(&bytes[..8]);
-    Nonce::from_le_bytes(half)
 }
 
 /// Starts a thread of the runtime, with all signals blocked: they are for the program's own threads.

@@ -19,6 +19,7 @@ use crate::definition::TaskFunction;
 use crate::error::{Error, Result};
 use crate::leases::TaskQueue;
 use crate::payload;
+use crate::retries::Retries;
 use crate::route::Route;
 use crate::{call, task};
 
@@ -103,7 +104,7 @@ pub(crate) enum Submission {
     },
     Leased {
         call: u64,
-        function: &'static TaskFunction,
+        function: (&'static TaskFunction, Retries),
         queue: Arc<TaskQueue>,
         code: u64,
         depth: u32,
@@ -121,6 +122,15 @@ impl Submission {
     fn args(&self) -> &Args {
         match self {
             Submission::Task { args, .. } | Submission::Leased { args, .. } | Submission::Actor { args, .. } => args,
+        }
+    }
+
+    /// Returns the number of a task's call.
+    fn call(&self) -> Option<u64> {
+        match self {
+            Submission::Task { spec, .. } => Some(spec.call),
+            Submission::Leased { call, .. } => Some(*call),
+            Submission::Actor { .. } => None,
         }
     }
 
@@ -153,6 +163,13 @@ impl Deferred {
         let (mut waiting, failure) = {
             let mut slot = self.slot();
             let Some(waiting) = slot.take() else { return };
+            if let Some(call) = waiting.submission.call()
+                && core.pending().is_called_off(call)
+            {
+                drop(slot);
+                drop((core.pending().remove(call), waiting));
+                return;
+            }
             match waiting.submission.args().readiness() {
                 Readiness::Waiting => {
                     *slot = Some(waiting);
@@ -222,11 +239,17 @@ impl Submission {
             Submission::Task { mut spec, args } => {
                 spec.args = payload;
                 core.pending().add_holds(spec.call, kept(args));
+                core.pending().keep_spec(&spec);
+                let (call, task) = (spec.call, spec.task);
                 core.link().send(ToNode::SubmitTask(*spec));
+                if core.pending().is_called_off(call) {
+                    // Between the two: the node may have heard of this first.
+                    core.link().send(ToNode::CancelTask { task, force: false, recursive: false });
+                }
             }
             Submission::Leased { call, function, queue, depth, args, .. } => {
                 core.pending().add_holds(call, kept(args));
-                queue.submit(core, function, call, depth, &frame);
+                queue.submit(core, function, call, depth, &frame, true);
             }
             Submission::Actor { mut spec, args, handle } => {
                 spec.args = payload;

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::marker::PhantomData;
 
 use crate::actor::{ActorSettings, RawHandle};
 use crate::arg::ArgReader;
@@ -43,13 +44,50 @@ pub trait Task: Sized + 'static {
 pub struct MethodDef {
     pub name: &'static str,
     pub num_returns: u8,
-    /// True for `&mut self`.
-    pub exclusive: bool,
     pub max_task_retries: Option<i32>,
     pub retry_errors: Option<bool>,
     pub concurrency_group: Option<&'static str>,
-    pub call: fn(&mut dyn Any, &mut ArgReader<'_>, &mut ReturnWriter) -> Result<(), CallError>,
+    pub run: Run,
 }
+
+impl MethodDef {
+    /// Returns true for `&mut self`.
+    pub fn is_exclusive(&self) -> bool {
+        matches!(self.run, Run::Exclusive(_))
+    }
+}
+
+/// How a method runs on the actor's value.
+#[derive(Clone, Copy)]
+pub enum Run {
+    /// With `&self`: others may run meanwhile.
+    Shared(fn(&dyn Any, &mut ArgReader<'_>, &mut ReturnWriter) -> Result<(), CallError>),
+    /// With `&mut self`: alone.
+    Exclusive(fn(&mut dyn Any, &mut ArgReader<'_>, &mut ReturnWriter) -> Result<(), CallError>),
+}
+
+/// An actor's value that several threads may use.
+pub type SharedState = Box<dyn Any + Send + Sync>;
+
+/// Makes an actor's value one for several threads; `None` if it is of another class.
+pub type Share = fn(Box<dyn Any>) -> Option<SharedState>;
+
+/// Finds out whether a class is `Send + Sync`: where it is, the constant of this type hides that of [`NotShared`].
+#[derive(Debug)]
+pub struct Sharing<A>(PhantomData<fn() -> A>);
+
+impl<A: Any + Send + Sync> Sharing<A> {
+    #[expect(missing_docs, reason = "see the trait")]
+    pub const __SHARE: Option<Share> = Some(|state| Some(state.downcast::<A>().ok()?));
+}
+
+/// What holds for every class. The attribute writes `Sharing::<A>::__SHARE` with this trait in scope.
+pub trait NotShared {
+    /// How the value is shared, if it can be.
+    const __SHARE: Option<Share> = None;
+}
+
+impl<A> NotShared for Sharing<A> {}
 
 /// The options that stand in a class's attribute.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -61,6 +99,9 @@ pub struct ActorDefaults {
     pub max_task_retries: Option<i32>,
     pub max_concurrency: Option<usize>,
     pub max_pending_calls: Option<usize>,
+    pub concurrency_groups: &'static [(&'static str, usize)],
+    /// In seconds.
+    pub shutdown_timeout: Option<f64>,
 }
 
 impl ActorDefaults {
@@ -72,6 +113,8 @@ impl ActorDefaults {
         max_task_retries: None,
         max_concurrency: None,
         max_pending_calls: None,
+        concurrency_groups: &[],
+        shutdown_timeout: None,
     };
 }
 
@@ -88,6 +131,10 @@ pub struct ActorClass {
     pub defaults: ActorDefaults,
     pub methods: &'static [MethodDef],
     pub new: fn(&mut ArgReader<'_>) -> Result<Box<dyn Any>, CallError>,
+    /// `None` if the class is not `Send + Sync`.
+    pub share: Option<Share>,
+    /// The value has a destructor, or something in it has.
+    pub needs_drop: bool,
 }
 
 /// The options that stand in a task's attribute.
@@ -137,6 +184,15 @@ inventory::collect!(Entry);
 impl fmt::Debug for MethodDef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MethodDef").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Run::Shared(_) => "Shared",
+            Run::Exclusive(_) => "Exclusive",
+        })
     }
 }
 

@@ -16,6 +16,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use mobula_scheduler::death::{ActorDeath, DeathCause, LostTask};
 use mobula_store::ObjectId;
@@ -45,7 +46,13 @@ const MAX_NAME: usize = 500;
 /// ```
 #[derive(Clone)]
 pub struct Error {
-    kind: Arc<Kind>,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    kind: Kind,
+    /// Somebody has it who will do something about it.
+    read: AtomicBool,
 }
 
 /// How a task or method failed by itself: it panicked, or it returned an `Err`.
@@ -69,6 +76,7 @@ enum Kind {
     ActorDied(ActorDeath),
     ActorUnavailable(String),
     WorkerCrashed(String),
+    OutOfMemory(String),
     Cancelled(String),
     ObjectLost(String),
     StoreFull(String),
@@ -87,6 +95,7 @@ macro_rules! worded {
         Kind::Timeout($text)
             | Kind::ActorUnavailable($text)
             | Kind::WorkerCrashed($text)
+            | Kind::OutOfMemory($text)
             | Kind::Cancelled($text)
             | Kind::ObjectLost($text)
             | Kind::StoreFull($text)
@@ -106,7 +115,7 @@ macro_rules! predicates {
             $(
                 $(#[$doc])*
                 pub fn $name(&self) -> bool {
-                    matches!(&*self.kind, Kind::$pattern(_))
+                    matches!(self.kind(), Kind::$pattern(_))
                 }
             )*
         }
@@ -124,6 +133,8 @@ predicates! {
     is_actor_unavailable ActorUnavailable;
     /// Returns true if the worker process ended while it ran the task.
     is_worker_crashed WorkerCrashed;
+    /// Returns true if the worker process was killed because memory was short.
+    is_out_of_memory OutOfMemory;
     /// Returns true if the call was cancelled.
     is_cancelled Cancelled;
     /// Returns true if the object's value can never arrive, because its maker is gone.
@@ -149,7 +160,7 @@ predicates! {
 impl Error {
     /// Returns how the task or method failed, if that is what happened.
     pub fn task_failure(&self) -> Option<&TaskFailure> {
-        match &*self.kind {
+        match self.kind() {
             Kind::TaskFailed(failure) => Some(failure),
             _ => None,
         }
@@ -157,7 +168,7 @@ impl Error {
 
     /// Returns who died and why, if that is what happened.
     pub fn actor_death(&self) -> Option<&ActorDeath> {
-        match &*self.kind {
+        match self.kind() {
             Kind::ActorDied(death) => Some(death),
             _ => None,
         }
@@ -165,7 +176,45 @@ impl Error {
 
     fn new(mut kind: Kind) -> Self {
         kind.cut();
-        Error { kind: Arc::new(kind) }
+        Error { inner: Arc::new(Inner { kind, read: AtomicBool::new(false) }) }
+    }
+
+    fn kind(&self) -> &Kind {
+        &self.inner.kind
+    }
+
+    /// Notes that somebody has this error, and returns it to them.
+    pub(crate) fn read(&self) -> Self {
+        self.inner.read.store(true, Ordering::Relaxed);
+        self.clone()
+    }
+
+    /// Notes that somebody has this error, and returns it as one that nobody has read: it is another call's now.
+    pub(crate) fn passed_on(&self) -> Self {
+        self.inner.read.store(true, Ordering::Relaxed);
+        Error { inner: Arc::new(Inner { kind: self.kind().clone(), read: AtomicBool::new(false) }) }
+    }
+
+    /// True if nobody has it, and it is no end that the program has brought about itself.
+    pub(crate) fn is_unread(&self) -> bool {
+        let intended = match self.kind() {
+            Kind::Cancelled(_) | Kind::NotInitialized(_) => true,
+            Kind::ActorDied(death) => {
+                !matches!(death.cause, DeathCause::Crashed { .. } | DeathCause::CreationFailed(_))
+            }
+            _ => false,
+        };
+        !intended && !self.inner.read.load(Ordering::Relaxed)
+    }
+
+    /// True if there is no other handle of this error.
+    pub(crate) fn is_last(&self) -> bool {
+        Arc::strong_count(&self.inner) == 1
+    }
+
+    /// True for two handles of one error.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
     }
 
     pub(crate) fn timeout(text: impl Into<String>) -> Self {
@@ -173,7 +222,14 @@ impl Error {
     }
 
     pub(crate) fn actor_died(death: ActorDeath) -> Self {
-        Error::new(Kind::ActorDied(death))
+        match death.cause {
+            DeathCause::OutOfMemory(_) => Error::new(Kind::OutOfMemory(death.to_string())),
+            _ => Error::new(Kind::ActorDied(death)),
+        }
+    }
+
+    pub(crate) fn actor_unavailable(text: impl Into<String>) -> Self {
+        Error::new(Kind::ActorUnavailable(text.into()))
     }
 
     pub(crate) fn task_failed(function: String, message: String, location: Option<String>) -> Self {
@@ -184,8 +240,8 @@ impl Error {
         Error::new(Kind::InvalidArgument(text.into()))
     }
 
-    pub(crate) fn not_yet(what: &str) -> Self {
-        Error::invalid_argument(format!("{what} is not available yet"))
+    pub(crate) fn cancelled(text: impl Into<String>) -> Self {
+        Error::new(Kind::Cancelled(text.into()))
     }
 
     pub(crate) fn insufficient_resources(text: impl Into<String>) -> Self {
@@ -208,20 +264,34 @@ impl Error {
         Error::new(Kind::System(text.into()))
     }
 
+    pub(crate) fn name_taken(text: impl Into<String>) -> Self {
+        Error::new(Kind::NameTaken(text.into()))
+    }
+
     pub(crate) fn pending_calls_limit(class: &str, actor: mobula_scheduler::ids::ActorId, calls: u32) -> Self {
         Error::new(Kind::PendingCallsLimit(format!(
             "{calls} calls of this process to actor {class} {actor} are unanswered, as many as its max_pending_calls allows: get results before calling again"
         )))
     }
 
-    pub(crate) fn lost_task(function: &str, reason: LostTask) -> Self {
+    /// Makes the error of a task that will never answer; `tries` tells how often it may have begun.
+    pub(crate) fn lost_task(function: &str, tries: u32, reason: LostTask) -> Self {
         match reason {
             LostTask::WorkerCrashed { pid, status } => Error::new(Kind::WorkerCrashed(format!(
-                "the worker process {pid} ended while it ran {function}: {status}"
+                "the worker process {pid} ended while it ran {function}: {status} ({})",
+                match tries {
+                    0 | 1 => "tried once".to_owned(),
+                    _ => format!("tried {tries} times"),
+                }
             ))),
+            LostTask::EndedByForce { pid } => Error::new(Kind::WorkerCrashed(format!(
+                "the worker process {pid} was ended while it ran {function}, because another task in it was cancelled by force"
+            ))),
+            LostTask::Cancelled => Error::cancelled(format!("{function} was cancelled")),
             LostTask::NoWorker(message) => {
                 Error::new(Kind::WorkerCrashed(format!("no worker could run {function}: {message}")))
             }
+            LostTask::OutOfMemory(message) => Error::new(Kind::OutOfMemory(format!("{function} was lost: {message}"))),
             LostTask::Infeasible(message) => {
                 Error::insufficient_resources(format!("{function} can never run here: {message}"))
             }
@@ -250,7 +320,7 @@ impl Error {
 
     /// Encodes the error for a frame or an error object.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        postcard::to_stdvec(&*self.kind).unwrap_or_default()
+        postcard::to_stdvec(self.kind()).unwrap_or_default()
     }
 
     /// Decodes what [`Error::to_bytes`] made; bytes that are none give an error that says so.
@@ -298,7 +368,7 @@ fn cut(text: &mut String, most: usize) {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &*self.kind {
+        match self.kind() {
             Kind::TaskFailed(failure) => fmt::Display::fmt(failure, f),
             Kind::ActorDied(death) => fmt::Display::fmt(death, f),
             worded!(text) => f.write_str(text),
@@ -308,7 +378,7 @@ impl fmt::Display for Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.kind, f)
+        fmt::Debug::fmt(self.kind(), f)
     }
 }
 
@@ -346,6 +416,8 @@ mod tests {
             Error::timeout("a"),
             Error::task_failed("f".into(), "m".into(), None),
             Error::actor_died(death),
+            Error::actor_unavailable("a"),
+            Error::lost_task("f", 1, LostTask::OutOfMemory("m".into())),
             Error::invalid_argument("a"),
             Error::insufficient_resources("CPU"),
             Error::not_found("a"),
@@ -364,6 +436,7 @@ mod tests {
                 error.is_actor_died(),
                 error.is_actor_unavailable(),
                 error.is_worker_crashed(),
+                error.is_out_of_memory(),
                 error.is_cancelled(),
                 error.is_object_lost(),
                 error.is_store_full(),
@@ -384,8 +457,33 @@ mod tests {
         for error in all() {
             let back = Error::from_bytes(&error.to_bytes());
             assert_eq!(back.to_string(), error.to_string());
-            assert_eq!(back.kind, error.kind);
+            assert_eq!(back.kind(), error.kind());
         }
+    }
+
+    #[test]
+    fn who_has_an_error_has_it_for_all_its_handles() {
+        let error = Error::system("a");
+        let other = error.clone();
+        assert!(error.is_unread() && other.is_same(&error) && !error.is_last());
+        let given = error.read();
+        assert!(!other.is_unread() && !given.is_unread());
+        let next = given.passed_on();
+        assert!(next.is_unread() && next.is_last() && !next.is_same(&given));
+        assert_eq!(next.to_string(), error.to_string());
+    }
+
+    #[test]
+    fn ends_that_were_asked_for_need_not_be_read() {
+        let died = |cause| {
+            let actor = mobula_scheduler::ids::ActorId::from_object(ObjectId::from_bytes([7; 16]));
+            Error::actor_died(ActorDeath { actor, class: "A".into(), pid: 1, cause }).is_unread()
+        };
+        assert!(
+            died(DeathCause::Crashed { status: "signal 11".into() }) && died(DeathCause::CreationFailed("x".into()))
+        );
+        assert!(!died(DeathCause::Killed) && !died(DeathCause::Exited) && !died(DeathCause::NodeDied));
+        assert!(!Error::not_initialized("ended").is_unread());
     }
 
     #[test]

@@ -11,45 +11,60 @@
 //! user thread in `get`, so an idle worker takes its next call out of the ring itself. It takes all
 //! calls that are queued at once, so that it meets the queue's lock once for many of them.
 //!
+//! An actor with `max_concurrency` above 1 or with groups has a crew (`crew.rs`), of which the executor thread is the
+//! first; whatever runs, each call runs at a desk (`desk.rs`), and the actor ends in `ending.rs`.
+//!
 //! - **WK-20** Calls wait until the constructor has run; then they run in the order of arrival.
-//! - **WK-21** An actor is made, called and dropped on the executor thread.
+//! - **WK-21** An actor is made and dropped on the executor thread, and, unless it has a crew, called there.
 //! - **WK-22** `EndActor` takes effect only when no call is queued and the rings are empty.
+//! - **WK-61** A call of an actor that may be restarted begins when all answers before it have left towards its caller: of
+//!   the calls without an answer only the first one may have begun (attempts.rs).
 //! - **WK-23** A worker that ends in good order leaves when everything it said has been taken, or
-//!   after [`FAREWELL`].
+//!   after a while.
 
+mod answers;
+mod crew;
+mod desk;
+mod ending;
+mod groups;
+mod lending;
 mod seated;
 
 use std::any::Any;
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use mobula_scheduler::ids::ActorId;
 use mobula_scheduler::protocol::{ActorSpec, Granted, TaskSpec, ToNode};
-use mobula_store::{ClientKey, ObjectId};
+use mobula_store::ClientKey;
 
 use crate::arg::ArgReader;
-use crate::call;
 use crate::context::{self, Scope};
-use crate::core::Core;
-use crate::definition::ActorClass;
+use crate::core::{Core, Kind};
+use crate::definition::{ActorClass, Run, SharedState};
 use crate::error::{Error, Result};
-use crate::frames::{self, BODY_LIMIT, Nonce};
+use crate::frames::Nonce;
 use crate::outbox::Peer;
 use crate::panics::{self, CallError};
 use crate::payload::Received;
 use crate::pump::{self, Wait};
 use crate::returns::ReturnWriter;
 use crate::seats::{Delivery, LeasedJob, Next, SeatKey, Seats};
-use crate::value::{self, INLINE_LIMIT, TAG_VALUE};
-use crate::{sys, task};
+use crate::traits::{ActorTraits, WorkerTraits};
+use crate::worn::Runs;
+use crate::{concurrency, debugging, sys, task};
 
+use self::answers::{answer, answer_error};
+use self::crew::{Crew, Shared};
+use self::desk::Desk;
+pub(crate) use self::ending::Leaving;
+pub use self::ending::exit_actor;
+use self::ending::{Ending, farewell};
+pub(crate) use self::lending::Lending;
 use self::seated::{Seated, give_back};
 pub(crate) use self::seated::{begin_lease, end_lease};
-
-/// How long a worker that ends in good order waits for its last words to be taken.
-const FAREWELL: Duration = Duration::from_secs(10);
 
 /// A call that has arrived.
 pub(crate) struct CallJob {
@@ -59,6 +74,8 @@ pub(crate) struct CallJob {
     pub(crate) actor: ActorId,
     pub(crate) method: u16,
     pub(crate) depth: u32,
+    /// The group that it asks for.
+    pub(crate) group: Option<Box<str>>,
     pub(crate) args: Result<Received>,
 }
 
@@ -88,13 +105,23 @@ pub(crate) struct Arrived {
 #[derive(Default)]
 pub(crate) struct Executor {
     queues: Mutex<Queues>,
+    runs: Runs,
+    /// Where idle threads of a crew sleep.
+    idle: Condvar,
 }
 
 #[derive(Default)]
 struct Queues {
     control: VecDeque<Control>,
+    /// Calls for an actor without a crew.
     calls: VecDeque<CallJob>,
     seats: Seats,
+    crew: Option<Crew>,
+}
+
+/// See [`Executor::freeze`].
+pub(crate) struct Frozen<'a> {
+    _queues: MutexGuard<'a, Queues>,
 }
 
 enum Job {
@@ -115,7 +142,11 @@ impl Executor {
         }
         let mut back = Vec::new();
         let mut queues = self.lock();
-        if queues.calls.is_empty() {
+        if let Some(crew) = &mut queues.crew {
+            crew.admit(core, calls);
+            // The leader tells the lookout.
+            crew.call_up(&self.idle, true);
+        } else if queues.calls.is_empty() {
             std::mem::swap(&mut queues.calls, calls);
         } else {
             queues.calls.append(calls);
@@ -125,6 +156,9 @@ impl Executor {
                 Delivery::Job(job) => back.extend(queues.seats.push(job)),
                 Delivery::Recall(key) => back.extend(queues.seats.recall(key)),
             }
+        }
+        if queues.seats.is_closed() {
+            seated::tell_closed(core, &back);
         }
         // Under the lock: what comes after them in the same seat must not begin before (WK-27).
         give_back(core, back);
@@ -137,6 +171,24 @@ impl Executor {
         give_back(core, back);
     }
 
+    pub(crate) fn runs(&self) -> &Runs {
+        &self.runs
+    }
+
+    /// Has no further leased task begin here: all that wait go back, after their callers have heard why.
+    pub(crate) fn close(&self, core: &Core, seat: SeatKey, caller: &Arc<Peer>) {
+        let mut queues = self.lock();
+        let back = queues.seats.close();
+        seated::say_closed(core, caller, seat);
+        seated::tell_closed(core, &back);
+        give_back(core, back);
+    }
+
+    /// Keeps every leased task from beginning as long as the guard lives.
+    pub(crate) fn freeze(&self) -> Frozen<'_> {
+        Frozen { _queues: self.lock() }
+    }
+
     /// Queues what the node wants and wakes the executor.
     pub(crate) fn control(&self, core: &Core, control: Control) {
         self.lock().control.push_back(control);
@@ -146,6 +198,11 @@ impl Executor {
     /// Queues the end of the actor; the caller is the leader of the pump.
     pub(crate) fn end(&self, actor: ActorId) {
         self.lock().control.push_back(Control::End(actor));
+    }
+
+    /// True if the actor is to end as soon as its calls have run.
+    pub(crate) fn is_ending(&self, actor: ActorId) -> bool {
+        self.lock().control.iter().any(|control| matches!(control, Control::End(id) if *id == actor))
     }
 
     /// Queues the end of the actor again if calls wait before it.
@@ -186,19 +243,39 @@ impl Executor {
     }
 }
 
-/// The actor of this process.
+/// An actor of this process without a crew.
 struct Running {
     id: ActorId,
     class: &'static ActorClass,
     state: Box<dyn Any>,
-    scope: Rc<Scope>,
+    desk: Desk,
+    shutdown_timeout: Duration,
+}
+
+impl Running {
+    /// Runs a call; false if the actor is to end.
+    fn call(&mut self, core: &Arc<Core>, job: CallJob) -> bool {
+        if job.group.is_some() {
+            let error = concurrency::call_without_group(self.class, &job, std::iter::empty());
+            answer_error(core, job.from, job.call, &error);
+            return true;
+        }
+        let state = &mut *self.state;
+        self.desk.run(core, job, |run, args, out| match run {
+            Run::Shared(run) => run(state, args, out),
+            Run::Exclusive(run) => run(state, args, out),
+        })
+    }
+
+    fn end(self, core: &Core, exited: bool) -> ! {
+        let ending = Ending { actor: self.id, class: self.class, exited, within: self.shutdown_timeout };
+        ending.run(core, self.state)
+    }
 }
 
 /// Runs whatever comes until the process ends.
 pub(crate) fn run(core: &Arc<Core>) -> ! {
     let mut actor: Option<Running> = None;
-    let mut writer = ReturnWriter::default();
-    let mut last_caller: Option<Arc<Peer>> = None;
     let mut batch = VecDeque::new();
     let mut seat: Option<Seated> = None;
     loop {
@@ -214,12 +291,13 @@ pub(crate) fn run(core: &Arc<Core>) -> ! {
         match job {
             Some(Job::Call(call)) => match &mut actor {
                 Some(running) if running.id == call.actor => {
-                    run_call(core, running, call, &mut writer, &mut last_caller);
+                    if !running.call(core, call)
+                        && let Some(running) = actor.take()
+                    {
+                        running.end(core, true);
+                    }
                 }
-                _ => {
-                    let error = Error::not_found(format!("actor {} does not live in this process", call.actor));
-                    answer_error(core, call.from, call.call, &error);
-                }
+                _ => answer_error(core, call.from, call.call, &not_here(call.actor)),
             },
             Some(Job::Control(Control::Start { spec, granted, args })) => {
                 actor = Some(start(core, &spec, granted, args));
@@ -227,23 +305,28 @@ pub(crate) fn run(core: &Arc<Core>) -> ! {
             Some(Job::Task(task, gave_back)) => {
                 let seat = match &mut seat {
                     Some(seat) if seat.key == task.seat => seat,
-                    other => other.insert(Seated::new(core, &task)),
+                    other => {
+                        let seated = other.insert(Seated::new(core, &task));
+                        core.duty().take(seated.granted());
+                        seated
+                    }
                 };
                 seat.run(core, &task, gave_back);
             }
             Some(Job::Ended(key)) => seated::tell_end(core, key),
-            Some(Job::Control(Control::Run(task))) => run_task(core, task),
+            Some(Job::Control(Control::Run(task))) => {
+                core.duty().take(&task.granted);
+                run_task(core, task);
+            }
             Some(Job::Control(Control::End(id))) => {
                 // What arrived since is run first.
                 pump::turn(core);
                 if core.executor().put_off(id) {
                     continue;
                 }
-                if let Some(Running { state, .. }) = actor.take() {
-                    // A destructor that panics has been reported by the hook.
-                    let _ = panics::catch(|| drop(state));
+                if let Some(running) = actor.take() {
+                    running.end(core, false);
                 }
-                end_actor(core, id, false);
             }
             Some(Job::Control(Control::Retire)) => {
                 farewell(core);
@@ -254,112 +337,91 @@ pub(crate) fn run(core: &Arc<Core>) -> ! {
     }
 }
 
-/// Runs a constructor; a failure ends the process.
+/// The value that a constructor has made.
+enum Made {
+    Alone(Box<dyn Any>),
+    Shared(SharedState),
+}
+
+/// Runs a constructor; a failure ends the process. Comes back if the actor has no crew.
 fn start(core: &Arc<Core>, spec: &ActorSpec, granted: Granted, args: Result<Received>) -> Running {
+    let traits = WorkerTraits::from_options(&spec.options);
     let made = core.registry().class(&spec.class).map_err(CallError::passed_on).and_then(|class| {
-        // Handles that it makes of itself have its limit, wherever they go.
-        match <[u8; 4]>::try_from(spec.options.as_slice()).map(u32::from_le_bytes) {
-            Ok(0) | Err(_) => {}
-            Ok(limit) => core.route(spec.actor, class.name, false).set_limit(limit),
+        let restarts = spec.max_restarts != 0;
+        // Handles that it makes of itself have its traits, wherever they go.
+        let own = ActorTraits::from_options(&spec.options);
+        if own != ActorTraits::default() {
+            core.route(spec.actor, class.name, false).set_traits(own);
         }
-        let scope = Rc::new(Scope {
-            core: core.clone(),
-            actor: Some((spec.actor, class)),
-            task: std::cell::Cell::new(None),
-            lends: None,
-            seat: None,
-            depth: std::cell::Cell::new(0),
-            granted,
-        });
+        let scope = Rc::new(Scope::of_actor(core, (spec.actor, class), granted.clone()));
+        core.duty().take(&granted);
+        debugging::wait_if_wanted(core, spec.actor, class.name);
         context::enter(Some(scope.clone()));
         let args = args.map_err(CallError::passed_on)?;
         let state = args
             .with(|bytes| panics::catch(|| (class.new)(&mut ArgReader::new(core.store(), bytes))))
-            .map_err(CallError::passed_on)???;
-        Ok(Running { id: spec.actor, class, state, scope })
-    });
-    match made {
-        Ok(running) => {
-            core.link().send(ToNode::ActorStarted { actor: spec.actor });
-            running
+            .map_err(CallError::passed_on)
+            .flatten()
+            .flatten();
+        if scope.exiting.get() {
+            let ending = Ending { actor: spec.actor, class, exited: true, within: traits.shutdown_timeout };
+            ending.run(core, state);
         }
+        let made = match class.share {
+            Some(share) if traits.is_concurrent() => share(state?).map(Made::Shared),
+            _ => Some(Made::Alone(state?)),
+        };
+        Ok((
+            made.ok_or_else(CallError::wrong_state)?,
+            Desk::new(class, scope, restarts && !traits.is_concurrent()),
+            class,
+        ))
+    });
+    let (made, desk, class) = match made {
+        Ok(made) => made,
         Err(error) => {
             core.link().send(ToNode::ActorFailed { actor: spec.actor, message: error.into_message() });
             farewell(core);
             sys::exit_now(1)
         }
+    };
+    core.link().send(ToNode::ActorStarted { actor: spec.actor });
+    match made {
+        Made::Alone(state) => Running { id: spec.actor, class, state, desk, shutdown_timeout: traits.shutdown_timeout },
+        Made::Shared(value) => {
+            let shared = Shared::new(core, (spec.actor, class), granted, value, &traits);
+            crew::run(&shared, desk, &traits)
+        }
     }
 }
 
-/// Tells the node that the actor ends by itself, and leaves.
-pub(crate) fn end_actor(core: &Core, actor: ActorId, exited: bool) -> ! {
-    farewell(core);
-    core.link().send(ToNode::ActorEnded { actor, exited });
-    sys::exit_now(0)
-}
-
-/// Waits until what this process has said has been taken.
-fn farewell(core: &Core) {
-    let deadline = Instant::now() + FAREWELL;
-    let wait = Wait { deadline: Some(deadline), ticking: true, before_sleep: &mut || {} };
-    pump::wait_until(core, wait, || {
-        core.flush_stalled();
-        core.is_quiet()
-    });
-}
-
-fn run_call(
-    core: &Arc<Core>,
-    running: &mut Running,
-    job: CallJob,
-    writer: &mut ReturnWriter,
-    last_caller: &mut Option<Arc<Peer>>,
-) {
-    let peer = match last_caller {
-        Some(peer) if peer.key() == job.from => peer,
-        other => other.insert(core.peer(job.from)),
-    };
-    running.scope.depth.set(job.depth);
-    running.scope.task.set(Some(task::call_task_id(job.nonce, job.call)));
-    let class = running.class;
-    let outcome = match (class.methods.get(usize::from(job.method)), &job.args) {
-        (Some(method), Ok(args)) => {
-            writer.clear();
-            let state = &mut *running.state;
-            let ran = args
-                .with(|bytes| panics::catch(|| (method.call)(state, &mut ArgReader::new(core.store(), bytes), writer)));
-            ran.map_err(CallError::passed_on)
-                .flatten()
-                .flatten()
-                .map_err(|error| error.into_error(|| format!("{}::{}", class.name, method.name)))
-        }
-        (None, _) => Err(Error::not_found(format!("class {} has no method number {}", class.name, job.method))),
-        (_, Err(error)) => Err(error.clone()),
-    };
-    running.scope.task.set(None);
-    answer(core, peer, job.call, job.nonce, outcome, writer);
+/// The error of a call for an actor that this process does not have.
+fn not_here(actor: ActorId) -> Error {
+    Error::not_found(format!("actor {actor} does not live in this process"))
 }
 
 /// Runs a task on this thread and answers its caller.
 fn run_task(core: &Arc<Core>, job: TaskJob) {
     let TaskJob { spec, granted, args } = job;
     let scope = Rc::new(Scope {
-        core: core.clone(),
-        actor: None,
         task: std::cell::Cell::new(Some(spec.task)),
         lends: Some(spec.task),
-        seat: None,
         depth: std::cell::Cell::new(spec.depth + 1),
-        granted,
+        ..Scope::of_task(core, granted)
     });
-    let before = context::enter(Some(scope));
-    let mut writer = ReturnWriter::default();
+    let wanted = scope.begin(spec.task);
+    let before = context::enter(Some(scope.clone()));
+    let mut writer = ReturnWriter::for_tasks();
     let outcome = core.registry().function(&spec.function).and_then(|function| {
+        if !wanted {
+            return Err(unwanted());
+        }
         let ran = args?
             .with(|bytes| panics::catch(|| (function.run)(&mut ArgReader::new(core.store(), bytes), &mut writer)))?;
         ran.flatten().map_err(|error| error.into_error(|| function.name.to_owned()))
     });
     context::enter(before);
+    scope.end();
     let caller = core.peer(spec.caller);
     answer(core, &caller, spec.call, task::nonce_of(spec.task), outcome, &mut writer);
     core.link().send(ToNode::TaskFinished(spec.task));
@@ -379,114 +441,9 @@ pub(crate) fn run_beside(core: &Arc<Core>, job: TaskJob) {
     }
 }
 
-fn answer_error(core: &Core, to: ClientKey, call: u64, error: &Error) {
-    call::with_writer(|frame| {
-        frame.failed(call, &error.to_bytes());
-        core.answer(&core.peer(to), frame.bytes(), Vec::new());
-    });
-}
-
-/// Sends the results of a call, small ones inside the frame, the others through the store.
-///
-/// False if the answer waits for room.
-fn answer(
-    core: &Core,
-    to: &Arc<Peer>,
-    call: u64,
-    nonce: Nonce,
-    outcome: Result<()>,
-    values: &mut ReturnWriter,
-) -> bool {
-    call::with_writer(|frame| {
-        let mut all_holds = Vec::new();
-        let written = outcome.and_then(|()| {
-            frame.done(call, values.len() as u8);
-            let mut room = BODY_LIMIT;
-            for index in 0..values.len() {
-                let (bytes, holds) = values.take(index);
-                let size = bytes.len() + 16 * holds.len();
-                // Every value that follows needs room for an id at least.
-                if bytes.len() <= INLINE_LIMIT && size + 32 * (values_left(index)) <= room {
-                    frame.inline(bytes, holds.iter().map(mobula_store::ObjectHold::id));
-                    all_holds.extend(holds);
-                    room -= size;
-                } else {
-                    let id = frames::object_id(nonce, call, index as u8);
-                    let hold = store_result(core, id, bytes, &holds)?;
-                    frame.stored(hold.id());
-                    all_holds.push(hold);
-                    room -= 32;
-                }
-            }
-            Ok(())
-        });
-        if let Err(error) = written {
-            frame.failed(call, &error.to_bytes());
-            all_holds.clear();
-        }
-        core.answer(to, frame.bytes(), all_holds)
-    })
-}
-
-/// A call has at most eight results.
-const fn values_left(index: usize) -> usize {
-    8usize.saturating_sub(index)
-}
-
-/// Puts a result into the store under its ref's id, or another one if the caller has promised that
-/// id to others already.
-fn store_result(
-    core: &Core,
-    id: ObjectId,
-    bytes: &[u8],
-    holds: &[mobula_store::ObjectHold],
-) -> Result<mobula_store::ObjectHold> {
-    match value::store_bytes(core.store(), id, bytes, holds, TAG_VALUE, None) {
-        Err(error) if error.is_exists() => {
-            value::store_bytes(core.store(), ObjectId::random(), bytes, holds, TAG_VALUE, None)
-        }
-        other => other,
-    }
-    .map_err(|error| Error::from_store(&error, "the result of a call"))
-}
-
-/// Tells the node that the running task waits, until the guard is dropped; nothing for others.
-pub(crate) struct Lending(Option<Rc<Scope>>);
-
-impl Lending {
-    pub(crate) fn none() -> Self {
-        Lending(None)
-    }
-
-    /// Lends the CPUs of the running task.
-    pub(crate) fn begin(&mut self) {
-        if self.0.is_some() {
-            return;
-        }
-        if let Some(scope) = context::scope()
-            && let Some(lends) = scope.lends
-        {
-            if let Some(key) = scope.seat {
-                // First what has not begun goes back: the caller may be waiting for it, and this task for the caller.
-                scope.core.executor().sleeps(&scope.core, key, true);
-            }
-            scope.core.link().send(ToNode::Blocked(lends));
-            self.0 = Some(scope);
-        }
-    }
-}
-
-impl Drop for Lending {
-    fn drop(&mut self) {
-        if let Some(scope) = self.0.take()
-            && let Some(lends) = scope.lends
-        {
-            if let Some(key) = scope.seat {
-                scope.core.executor().sleeps(&scope.core, key, false);
-            }
-            scope.core.link().send(ToNode::Unblocked(lends));
-        }
-    }
+/// The answer of a call that was cancelled before it began.
+fn unwanted() -> Error {
+    Error::cancelled("it was cancelled before it began")
 }
 
 /// Joins the node as a worker and never returns.
@@ -500,7 +457,7 @@ pub(crate) fn become_worker(mark: mobula_scheduler::bootstrap::Mark) -> ! {
         panics::install_hook();
         let welcome =
             mark.join().map_err(|error| Error::system(format!("cannot join the node: {}", describe(&error))))?;
-        Core::join(welcome, None, registry)
+        Core::join(Kind::Worker, welcome, None, registry)
     })();
     match joined {
         Ok(core) => run(&core),

@@ -8,6 +8,10 @@
 //!     | Task{lease, call, function, args} ------>|  into the queue of the lease's seat
 //!     |<- Done, or Returned{call} ---------------|  not begun: it waits in the caller's queue again
 //!     | Recall{lease} -------------------------->|  return what has not begun
+//!     |<- Closed{lease} -------------------------|  nothing more of it begins there
+//!     |                                          |
+//!     | Cancel{task, how} ---------------------->|  do not begin it, or tell it to stop
+//!     | Forget{task} --------------------------->|  it is answered: need not be looked for
 //! ```
 //!
 //! A frame is at most [`MAX_FRAME`] bytes. Integers are LEB128, everything else raw bytes. Each
@@ -18,7 +22,7 @@
 //!   refused as a whole, never half obeyed.
 //! - **WK-4** The receiver adopts a hold of every listed id before it gives the frame's space back.
 
-use mobula_scheduler::ids::ActorId;
+use mobula_scheduler::ids::{ActorId, TaskId};
 use mobula_store::{MAX_FRAME, ObjectHold, ObjectId};
 
 const CALL: u8 = 1;
@@ -27,6 +31,11 @@ const FAILED: u8 = 3;
 const TASK: u8 = 4;
 const RECALL: u8 = 5;
 const RETURNED: u8 = 6;
+/// A call that says which group it is in.
+const GROUPED: u8 = 7;
+const CANCEL: u8 = 10;
+const FORGET: u8 = 11;
+const CLOSED: u8 = 12;
 
 const INLINE: u8 = 0;
 const STORED: u8 = 1;
@@ -52,6 +61,15 @@ pub(crate) fn nonce_and_number(id: ObjectId) -> (Nonce, u64) {
     number.copy_from_slice(&id.as_bytes()[8..]);
     (Nonce::from_le_bytes(nonce), u64::from_le_bytes(number) >> 8)
 }
+
+/// Returns nonce, number and index that [`object_id`] made an id of.
+pub(crate) fn parts(id: ObjectId) -> (Nonce, u64, u8) {
+    let (nonce, number) = nonce_and_number(id);
+    (nonce, number, id.as_bytes()[8])
+}
+
+/// The index of a task's first result; those of an actor's call begin at 0.
+pub(crate) const TASK_RESULTS: u8 = 8;
 
 /// The index of objects that come from `put` in [`object_id`].
 pub(crate) const PUT_INDEX: u8 = 255;
@@ -80,6 +98,15 @@ pub(crate) enum Body<'a> {
     Stored(ObjectId),
 }
 
+/// What a call asks its actor for.
+#[derive(Debug, Default)]
+pub(crate) struct Method {
+    /// The method's number in the class.
+    pub(crate) index: u16,
+    /// The group that this call is to be in, if not that of its method.
+    pub(crate) group: Option<Box<str>>,
+}
+
 /// A call of an actor's method.
 pub(crate) struct CallFrame<'a> {
     pub(crate) call: u64,
@@ -87,6 +114,8 @@ pub(crate) struct CallFrame<'a> {
     pub(crate) actor: ActorId,
     pub(crate) method: u16,
     pub(crate) depth: u32,
+    /// The group that the call asks for.
+    pub(crate) group: Option<&'a str>,
     pub(crate) args: Body<'a>,
 }
 
@@ -108,6 +137,9 @@ pub(crate) enum Frame<'a> {
     Task(TaskFrame<'a>),
     Recall { lease: u64, nonce: Nonce },
     Returned { call: u64 },
+    Cancel { task: TaskId, force: bool, recursive: bool },
+    Forget { task: TaskId },
+    Closed { lease: u64 },
     Done { call: u64, values: Values<'a> },
     Failed { call: u64, error: &'a [u8] },
 }
@@ -132,13 +164,17 @@ impl<'a> Iterator for Values<'a> {
 pub(crate) fn read(frame: &[u8]) -> Option<Frame<'_>> {
     let mut reader = Reader(frame);
     match reader.byte()? {
-        CALL => {
+        kind @ (CALL | GROUPED) => {
             let call = reader.number()?;
             let nonce = u64::from_le_bytes(reader.array()?);
             let actor = ActorId::from_object(ObjectId::from_bytes(reader.array()?));
             let method = u16::try_from(reader.number()?).ok()?;
             let depth = u32::try_from(reader.number()?).ok()?;
-            Some(Frame::Call(CallFrame { call, nonce, actor, method, depth, args: reader.body()? }))
+            let group = match kind {
+                GROUPED => Some(std::str::from_utf8(reader.bytes()?).ok()?),
+                _ => None,
+            };
+            Some(Frame::Call(CallFrame { call, nonce, actor, method, depth, group, args: reader.body()? }))
         }
         TASK => {
             let lease = u64::from_le_bytes(reader.array()?);
@@ -153,6 +189,13 @@ pub(crate) fn read(frame: &[u8]) -> Option<Frame<'_>> {
             Some(Frame::Recall { lease, nonce: u64::from_le_bytes(reader.array()?) })
         }
         RETURNED => Some(Frame::Returned { call: reader.number()? }),
+        CANCEL => {
+            let task = TaskId::from_object(ObjectId::from_bytes(reader.array()?));
+            let how = reader.byte()?;
+            Some(Frame::Cancel { task, force: how & 1 != 0, recursive: how & 2 != 0 })
+        }
+        CLOSED => Some(Frame::Closed { lease: u64::from_le_bytes(reader.array()?) }),
+        FORGET => Some(Frame::Forget { task: TaskId::from_object(ObjectId::from_bytes(reader.array()?)) }),
         DONE => {
             let call = reader.number()?;
             let left = reader.byte()?;
@@ -189,14 +232,18 @@ pub(crate) struct FrameWriter {
 
 impl FrameWriter {
     /// Starts a call; the arguments must follow.
-    pub(crate) fn call(&mut self, call: u64, nonce: Nonce, actor: ActorId, method: u16, depth: u32) {
+    pub(crate) fn call(&mut self, call: u64, nonce: Nonce, actor: ActorId, method: &Method, depth: u32) {
         self.buffer.clear();
-        self.buffer.push(CALL);
+        self.buffer.push(if method.group.is_none() { CALL } else { GROUPED });
         self.number(call);
         self.buffer.extend_from_slice(&nonce.to_le_bytes());
         self.buffer.extend_from_slice(actor.object().as_bytes());
-        self.number(u64::from(method));
+        self.number(u64::from(method.index));
         self.number(u64::from(depth));
+        if let Some(group) = &method.group {
+            self.number(group.len() as u64);
+            self.buffer.extend_from_slice(group.as_bytes());
+        }
     }
 
     /// Starts a task for a lease that is yet to be set; the arguments must follow.
@@ -218,11 +265,33 @@ impl FrameWriter {
         self.buffer.extend_from_slice(&nonce.to_le_bytes());
     }
 
+    /// Writes that nothing more of a lease begins.
+    pub(crate) fn closed(&mut self, lease: u64) {
+        self.buffer.clear();
+        self.buffer.push(CLOSED);
+        self.buffer.extend_from_slice(&lease.to_le_bytes());
+    }
+
     /// Writes that a task has not begun and goes back.
     pub(crate) fn returned(&mut self, call: u64) {
         self.buffer.clear();
         self.buffer.push(RETURNED);
         self.number(call);
+    }
+
+    /// Writes that a call is not wanted any more.
+    pub(crate) fn cancel(&mut self, task: TaskId, force: bool, recursive: bool) {
+        self.buffer.clear();
+        self.buffer.push(CANCEL);
+        self.buffer.extend_from_slice(task.object().as_bytes());
+        self.buffer.push(u8::from(force) | u8::from(recursive) << 1);
+    }
+
+    /// Writes that a call that was not wanted any more is answered.
+    pub(crate) fn forget(&mut self, task: TaskId) {
+        self.buffer.clear();
+        self.buffer.push(FORGET);
+        self.buffer.extend_from_slice(task.object().as_bytes());
     }
 
     /// Starts an answer of `count` values, which must follow.
@@ -344,10 +413,11 @@ mod tests {
     fn a_call_reads_back() {
         let ids = [ObjectId::from_bytes([1; 16]), ObjectId::from_bytes([2; 16])];
         let mut writer = FrameWriter::default();
-        writer.call(300, 77, actor(), 5, 2);
+        writer.call(300, 77, actor(), &Method { index: 5, group: None }, 2);
         writer.inline(b"args", ids.iter().copied());
         let Some(Frame::Call(call)) = read(writer.bytes()) else { panic!("not a call") };
         assert_eq!((call.call, call.nonce, call.actor, call.method, call.depth), (300, 77, actor(), 5, 2));
+        assert_eq!(call.group, None);
         let Body::Inline(bytes, found) = call.args else { panic!("not inline") };
         assert_eq!(bytes, b"args");
         assert_eq!(found.iter().collect::<Vec<_>>(), ids);
@@ -376,6 +446,17 @@ mod tests {
         assert!(matches!(read(writer.bytes()), Some(Frame::Returned { call: 300 })));
         writer.recall(5, 77);
         assert!(matches!(read(writer.bytes()), Some(Frame::Recall { lease: 5, nonce: 77 })));
+        writer.closed(5);
+        assert!(matches!(read(writer.bytes()), Some(Frame::Closed { lease: 5 })));
+        let id = TaskId::random();
+        writer.cancel(id, true, false);
+        assert!(
+            matches!(read(writer.bytes()), Some(Frame::Cancel { task, force: true, recursive: false }) if task == id)
+        );
+        assert!(read(&writer.bytes()[..17]).is_none());
+        writer.forget(id);
+        assert!(matches!(read(writer.bytes()), Some(Frame::Forget { task }) if task == id));
+        assert_eq!(parts(object_id(77, 300, 9)), (77, 300, 9));
     }
 
     #[test]
@@ -393,8 +474,9 @@ mod tests {
     #[test]
     fn every_cut_of_a_frame_is_refused_or_read_as_damaged() {
         let mut writer = FrameWriter::default();
-        writer.call(u64::MAX, 77, actor(), 5, 2);
+        writer.call(u64::MAX, 77, actor(), &Method { index: 5, group: Some("io".into()) }, 2);
         writer.inline(b"args", [ObjectId::from_bytes([1; 16])].into_iter());
+        assert!(matches!(read(writer.bytes()), Some(Frame::Call(CallFrame { group: Some("io"), .. }))));
         for end in 0..writer.bytes().len() {
             assert!(read(&writer.bytes()[..end]).is_none(), "cut at {end}");
         }

@@ -18,7 +18,7 @@
 //!   list of one lease, in the order in which the worker has them.
 //! - **WK-27** Of the tasks in a lease's list at most the first has begun: a worker begins a task when the
 //!   answers of those before it have left, and those that it gives back. So of a dead worker's tasks the
-//!   first is lost, if the worker had taken it out of its ring, and the others go back to the queue.
+//!   first costs a try, if the worker had taken it out of its ring (WK-50), and the others go back to the queue.
 //! - **WK-28** A lease goes back to the node when its list is empty: some milliseconds after its last
 //!   task, or at once if it is recalled; while its queue has work it is kept for [`TENURE`] at least.
 
@@ -30,6 +30,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use mobula_scheduler::config;
 use mobula_scheduler::death::LostTask;
 use mobula_scheduler::ids::TaskId;
 use mobula_scheduler::protocol::{LeaseSpec, ToNode};
@@ -41,6 +42,7 @@ use crate::deferred::Work;
 use crate::definition::{Entry, TaskFunction};
 use crate::frames::{self, Nonce};
 use crate::pump::TICK;
+use crate::retries::Retries;
 
 pub(crate) use self::queue::TaskQueue;
 
@@ -63,13 +65,23 @@ pub(crate) fn lease_of(id: TaskId) -> (Nonce, u64) {
     frames::nonce_and_number(id.object())
 }
 
+/// What a function's tasks have in common that are submitted with the options of its attribute.
+#[derive(Clone)]
+pub(crate) struct Known {
+    pub(crate) queue: Arc<TaskQueue>,
+    pub(crate) code: u64,
+    pub(crate) retries: Retries,
+}
+
 /// The queues and leases of this process.
 pub(crate) struct Leases {
     /// How many leases of one demand are worth asking for.
     most: usize,
+    /// The `max_retries` of tasks that say nothing else, if the environment has one.
+    retries: Option<i32>,
     queues: Mutex<Vec<Arc<TaskQueue>>>,
-    /// The queue and code of each function that was submitted with the options of its attribute.
-    known: Mutex<HashMap<usize, (Arc<TaskQueue>, u64)>>,
+    /// What is known of each function that was submitted with the options of its attribute.
+    known: Mutex<HashMap<usize, Known>>,
     /// Something must be looked at from time to time.
     ticking: AtomicBool,
     last_tick: Mutex<Instant>,
@@ -79,6 +91,8 @@ impl Leases {
     pub(crate) fn new(most: usize) -> Self {
         Leases {
             most,
+            // A driver has refused what makes no sense.
+            retries: config::task_retries().ok().flatten(),
             queues: Mutex::default(),
             known: Mutex::default(),
             ticking: AtomicBool::new(false),
@@ -86,13 +100,17 @@ impl Leases {
         }
     }
 
-    /// Returns the queue and code of a function that was submitted before with its own options.
-    pub(crate) fn known(&self, function: &'static TaskFunction) -> Option<(Arc<TaskQueue>, u64)> {
+    pub(crate) fn default_retries(&self) -> Option<i32> {
+        self.retries
+    }
+
+    /// Returns what is known of a function that was submitted before with its own options.
+    pub(crate) fn known(&self, function: &'static TaskFunction) -> Option<Known> {
         lock(&self.known).get(&std::ptr::from_ref(function).addr()).cloned()
     }
 
-    pub(crate) fn remember(&self, function: &'static TaskFunction, queue: &Arc<TaskQueue>, code: u64) {
-        lock(&self.known).insert(std::ptr::from_ref(function).addr(), (queue.clone(), code));
+    pub(crate) fn remember(&self, function: &'static TaskFunction, known: Known) {
+        lock(&self.known).insert(std::ptr::from_ref(function).addr(), known);
     }
 
     /// Returns the queue of a demand.
@@ -129,6 +147,15 @@ impl Leases {
         let number = lease_of(id).1;
         for queue in self.queues() {
             if queue.recalled(core, number) {
+                return;
+            }
+        }
+    }
+
+    /// A worker begins no more tasks of a lease.
+    pub(crate) fn closed(&self, core: &Core, number: u64) {
+        for queue in self.queues() {
+            if queue.closed(core, number) {
                 return;
             }
         }

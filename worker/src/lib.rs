@@ -17,7 +17,7 @@
 //! place, find and kill (`link`). Results are refs (`refs`); values are postcard with the ids of
 //! what they refer to beside them (`value`).
 //!
-//! The invariants WK-1 to WK-30 stand in the modules that keep them. This crate has no recovery of
+//! The invariants WK-1 to WK-50 stand in the modules that keep them. This crate has no recovery of
 //! its own: what a dead process held in shared memory the store takes back, and what it was to
 //! answer the node reports.
 //!
@@ -27,34 +27,46 @@
 
 mod actor;
 mod arg;
+mod attempts;
 mod call;
+mod cancel;
 #[allow(unsafe_code, reason = "the memory of refs, counted and written once")]
 mod cell;
+mod concurrency;
 mod context;
 mod core;
+mod debugging;
 mod deferred;
 mod definition;
+mod duty;
 mod error;
 mod executor;
 mod frames;
 mod isolate;
 mod leases;
 mod link;
+mod map_unordered;
+mod names;
 mod objects;
 mod outbox;
 mod panics;
 mod payload;
 mod pending;
+mod pool;
 #[cfg(all(test, loom))]
 mod proof;
 mod pump;
 mod refs;
 mod registry;
+mod retries;
 mod returns;
 mod route;
 mod runtime;
 mod seats;
+#[allow(unsafe_code, reason = "the signal by which a thread tells its stack")]
+mod signals;
 mod spin;
+mod stacks;
 mod strict;
 mod sync;
 #[allow(unsafe_code, reason = "the only room for system calls without a safe wrapper")]
@@ -62,8 +74,11 @@ mod sys;
 mod task;
 #[allow(unsafe_code, reason = "runs before main, in the place of the C runtime")]
 mod test_support;
+mod traits;
 mod transport;
+mod unread;
 mod value;
+mod worn;
 
 #[doc(no_inline)]
 pub use bytemuck;
@@ -74,19 +89,26 @@ pub use serde;
 pub use mobula_scheduler::config::{CallPath, Config, LogLevel, Waiting};
 pub use mobula_scheduler::death::{ActorDeath, DeathCause};
 pub use mobula_scheduler::ids::{ActorId, TaskId};
+pub use mobula_scheduler::stacks::{ThreadStack, WorkerStacks};
 pub use mobula_store::{Array, ArrayMut, ObjectId, Segment};
 
 pub use crate::actor::{ActorHandle, ActorOptions, KillOptions, Lifetime, kill, kill_with};
 pub use crate::arg::{Arg, arg};
 pub use crate::call::Call;
-pub use crate::context::{Context, context, exit_actor};
+pub use crate::cancel::{CancelOptions, cancel, cancel_with};
+pub use crate::context::{Context, context};
 pub use crate::definition::{Actor, Task};
 pub use crate::error::{Error, Result, TaskFailure};
+pub use crate::executor::exit_actor;
+pub use crate::map_unordered::{MapUnordered, map_unordered};
+pub use crate::names::{NamedActor, get_actor, get_actor_in, list_named_actors};
 pub use crate::objects::{AsCompleted, as_completed, get, get_all, get_all_timeout, get_timeout, put, wait};
+pub use crate::pool::{ActorPool, PoolCall, PoolMap};
 pub use crate::refs::ObjectRef;
 pub use crate::runtime::{
     Runtime, RuntimeInfo, available_resources, cluster_resources, init, is_initialized, shutdown,
 };
+pub use crate::stacks::stack_traces;
 pub use crate::task::TaskOptions;
 
 /// What the attributes' expansions use; no part of the public API.
@@ -96,7 +118,10 @@ pub mod __private {
 
     pub use crate::actor::{ActorSettings, RawHandle, create_actor};
     pub use crate::arg::{ArgReader, Args};
-    pub use crate::definition::{ActorClass, ActorDefaults, Entry, MethodDef, TaskDefaults, TaskFunction};
+    pub use crate::definition::{
+        ActorClass, ActorDefaults, Entry, MethodDef, NotShared, Run, Share, SharedState, Sharing, TaskDefaults,
+        TaskFunction,
+    };
     pub use crate::isolate::run_isolated;
     pub use crate::panics::CallError;
     pub use crate::returns::{Fetch, Many, One, ResultLike, ReturnWriter, Returns};

@@ -10,11 +10,13 @@ use mobula_scheduler::ids::ProcessId;
 use mobula_scheduler::node::{Ear, Line};
 use mobula_scheduler::protocol::{Answer, Envelope, FromProcess, PROTOCOL, ToNode, ToProcess};
 
+use crate::cancel::CancelOptions;
 use crate::core::Core;
+use crate::deferred::Work;
 use crate::error::{Error, Result};
 use crate::executor::Control;
 use crate::pump::Event;
-use crate::{executor, payload, sys};
+use crate::{executor, payload, stacks, sys};
 
 /// The sending half of the control link, and the questions that wait for an answer.
 pub(crate) struct Link {
@@ -57,6 +59,11 @@ impl Link {
         }
     }
 
+    /// True if the node is in this process.
+    pub(crate) fn is_near(&self) -> bool {
+        matches!(self.way, Way::Line(_))
+    }
+
     pub(crate) fn process(&self) -> ProcessId {
         self.process
     }
@@ -81,6 +88,15 @@ impl Link {
 
     /// Asks the node something and waits for the answer.
     pub(crate) fn ask(&self, question: impl FnOnce(u64) -> ToNode) -> Result<Answer> {
+        self.ask_patiently(question, || ())
+    }
+
+    /// Asks the node something and waits for the answer; `later` is called when the node says that it takes time.
+    pub(crate) fn ask_patiently(
+        &self,
+        question: impl FnOnce(u64) -> ToNode,
+        mut later: impl FnMut(),
+    ) -> Result<Answer> {
         let gone = || Error::not_initialized("the node of this runtime has ended");
         let request = self.next.fetch_add(1, Ordering::Relaxed);
         {
@@ -93,9 +109,18 @@ impl Link {
         self.send(question(request));
         let mut questions = self.questions();
         loop {
-            if let Some(Some(answer)) = questions.open.get_mut(&request).map(Option::take) {
-                questions.open.remove(&request);
-                return Ok(answer);
+            match questions.open.get_mut(&request).and_then(Option::take) {
+                Some(Answer::Later) => {
+                    drop(questions);
+                    later();
+                    questions = self.questions();
+                    continue;
+                }
+                Some(answer) => {
+                    questions.open.remove(&request);
+                    return Ok(answer);
+                }
+                None => {}
             }
             if questions.broken {
                 questions.open.remove(&request);
@@ -198,6 +223,13 @@ fn note(core: &Core, message: ToProcess) -> Option<ToProcess> {
         ToProcess::EndActor(actor) => core.pump().report(Event::EndActor(actor)),
         ToProcess::LeaseLost { lease, reason } => core.pump().report(Event::LeaseLost { lease, reason }),
         ToProcess::ActorDown(death) => core.pump().report(Event::ActorDown(death)),
+        ToProcess::ActorRestarting { death, incarnation, begun } => {
+            core.pump().report(Event::ActorRestarting { death, incarnation, begun });
+        }
+        // Behind the news that the process before it has ended.
+        ToProcess::ActorUp { actor, client, incarnation, .. } if incarnation > 1 => {
+            core.pump().report(Event::ActorUp { actor, client, incarnation });
+        }
         ToProcess::TaskLost { call, reason } => core.pump().report(Event::TaskLost { call, reason }),
         ToProcess::ProcessGone(client) => core.pump().report(Event::ProcessGone(client)),
         ToProcess::Reply { request, answer } => core.link().answer(request, answer),
@@ -219,7 +251,8 @@ fn handle(core: &Arc<Core>, message: ToProcess) {
             core.link().set_broken();
             core.pump().report(Event::NodeGone);
         }
-        ToProcess::StartActor { spec, granted } => {
+        ToProcess::StartActor { spec, granted, incarnation } => {
+            core.set_reconstructed(incarnation > 1);
             let args = payload::receive(core.store(), &spec.args);
             core.executor().control(core, Control::Start { spec: Box::new(spec), granted, args });
         }
@@ -236,14 +269,22 @@ fn handle(core: &Arc<Core>, message: ToProcess) {
         ToProcess::EndLease(lease) => executor::end_lease(core, lease),
         ToProcess::LeaseGranted { lease, client } => core.leases().granted(core, lease, client),
         ToProcess::RecallLease(lease) => core.leases().recalled(core, lease),
-        ToProcess::ActorUp { actor, client, .. } => {
+        ToProcess::ActorUp { actor, client, incarnation, .. } => {
+            core.keep_no_longer(actor);
             if let Some(route) = core.known_route(actor) {
-                route.up(core, client);
+                let mut work = Work::default();
+                route.up(core, client, incarnation, &mut work);
+                work.run(core);
             }
         }
         ToProcess::Introduced { client, sender, seat } => {
             core.pump().transport().introduced(core, client, sender, seat);
         }
+        ToProcess::CancelTask { task, recursive } => core.called_off_by_node(task, recursive),
+        ToProcess::Cancel { object, force, recursive } => {
+            core.call_off_for_others(object, CancelOptions { force, recursive });
+        }
+        ToProcess::TellStacks(inquiry) => stacks::tell(core, inquiry),
         ToProcess::Retire => core.executor().control(core, Control::Retire),
         // Handled by the caller.
         ToProcess::Shutdown => {}
@@ -251,6 +292,7 @@ fn handle(core: &Arc<Core>, message: ToProcess) {
         ToProcess::EndActor(_)
         | ToProcess::LeaseLost { .. }
         | ToProcess::ActorDown(_)
+        | ToProcess::ActorRestarting { .. }
         | ToProcess::TaskLost { .. }
         | ToProcess::ProcessGone(_)
         | ToProcess::Reply { .. } => {}

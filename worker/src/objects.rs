@@ -8,6 +8,7 @@ use mobula_store::{ObjectId, ObjectView};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::context;
 use crate::core::{self, Core};
 use crate::deferred::{Completions, Dependent};
 use crate::error::{Error, Result};
@@ -56,7 +57,7 @@ pub fn put<T: Serialize>(value: &T) -> Result<ObjectRef<T>> {
 /// # Errors
 ///
 /// The error of the call that was to make the value, `is_object_lost` if its maker is gone,
-/// `is_not_initialized` after the runtime's end.
+/// `is_not_initialized` after the runtime's end, `is_cancelled` if the call that waits was cancelled.
 pub fn get<T: DeserializeOwned>(object: &ObjectRef<T>) -> Result<T> {
     get_until(&object.inner, None)
 }
@@ -127,6 +128,9 @@ pub fn wait<T>(
         unready.len() <= allowed
     });
     core.check_open()?;
+    if unready.len() > allowed {
+        context::check_wanted()?;
+    }
     let (mut ready, mut pending) = (Vec::with_capacity(n), Vec::with_capacity(allowed));
     for object in objects {
         if ready.len() < n && object.inner.is_ready() {
@@ -200,23 +204,41 @@ impl<T> Iterator for AsCompleted<T> {
         if self.error.is_none()
             && let Some(core) = &self.core
         {
-            let mut next = self.completions.pop();
-            if next.is_none() {
-                let mut lending = Lending::none();
-                let wait = Wait { deadline: None, ticking: false, before_sleep: &mut || lending.begin() };
-                pump::wait_until(core, wait, || {
-                    next = self.completions.pop();
-                    next.is_some() || core.is_closed()
-                });
-            }
+            let next = self.completions.pop().or_else(|| next_completion(core, &self.completions));
             if let Some(object) = next.and_then(|index| self.waiting.get_mut(index)?.take()) {
                 return Some(Ok(object));
             }
         }
         self.left = 0;
         self.waiting.clear();
-        Some(Err(self.error.take().unwrap_or_else(core::not_initialized)))
+        Some(Err(self.error.take().unwrap_or_else(no_more)))
     }
+}
+
+/// Waits for the next of some refs to become ready; `None` if the runtime ends first, or the call that waits is cancelled.
+pub(crate) fn next_completion(core: &Core, completions: &Completions) -> Option<usize> {
+    next_completion_until(core, completions, None)
+}
+
+/// The same until a deadline, when it is `None`, too.
+pub(crate) fn next_completion_until(
+    core: &Core,
+    completions: &Completions,
+    deadline: Option<Instant>,
+) -> Option<usize> {
+    let mut next = None;
+    let mut lending = Lending::none();
+    let wait = Wait { deadline, ticking: false, before_sleep: &mut || lending.begin() };
+    pump::wait_until(core, wait, || {
+        next = completions.pop();
+        next.is_some() || core.is_closed() || context::is_cancelled()
+    });
+    next
+}
+
+/// Says why there is nothing more to wait for.
+pub(crate) fn no_more() -> Error {
+    context::check_wanted().err().unwrap_or_else(core::not_initialized)
 }
 
 /// The deadline of a timeout; one that is too far away to be told is none.
@@ -241,7 +263,10 @@ fn get_all_until<T: DeserializeOwned>(objects: &[ObjectRef<T>], deadline: Option
         if borrowed || seen != Some(failures) {
             seen = Some(failures);
             let settled = inners[ready..].iter().filter(|inner| inner.is_ready());
-            failed = settled.filter_map(|inner| failure(inner)).next();
+            let mut errors = settled.filter_map(|inner| failure(inner));
+            failed = errors.next();
+            // They all count as read.
+            errors.for_each(drop);
         }
         while inners.get(ready).is_some_and(|inner| inner.is_ready()) {
             ready += 1;
@@ -257,7 +282,7 @@ fn get_all_until<T: DeserializeOwned>(objects: &[ObjectRef<T>], deadline: Option
 /// Returns the error that a settled ref stands for, if it does.
 fn failure(inner: &RefInner) -> Option<Error> {
     match inner.outcome()? {
-        Outcome::Failed(error) => Some(error.clone()),
+        Outcome::Failed(error) => Some(error.read()),
         Outcome::Stored(hold) => match value::sealed(hold) {
             Ok(view) => value::object_error(&view),
             Err(error) => Some(lost(inner, error)),
@@ -289,7 +314,7 @@ fn take<T: DeserializeOwned>(core: &Core, inner: &RefInner, deadline: Option<Ins
     match inner.outcome() {
         Some(Outcome::Value(bytes)) => value::decode_here(bytes),
         Some(Outcome::Holding(value)) => value::decode(core.store(), &value.0),
-        Some(Outcome::Failed(error)) => Err(error.clone()),
+        Some(Outcome::Failed(error)) => Err(error.read()),
         Some(Outcome::Stored(hold)) => {
             let mut lending = Lending::none();
             let view = await_object(core, inner, hold, deadline, &mut lending)?;
@@ -298,6 +323,7 @@ fn take<T: DeserializeOwned>(core: &Core, inner: &RefInner, deadline: Option<Ins
         }
         None => {
             core.check_open()?;
+            context::check_wanted()?;
             Err(timed_out(inner))
         }
     }
@@ -327,6 +353,7 @@ fn await_object(
             return Err(Error::from_store(&error, "get"));
         }
         core.check_open()?;
+        context::check_wanted()?;
         let left = match deadline {
             Some(deadline) => deadline.saturating_duration_since(Instant::now()),
             None => GLANCE,
@@ -347,5 +374,5 @@ fn await_refs(core: &Core, deadline: Option<Instant>, borrowed: bool, mut done: 
     }
     let mut lending = Lending::none();
     let wait = Wait { deadline, ticking: borrowed, before_sleep: &mut || lending.begin() };
-    pump::wait_until(core, wait, || core.is_closed() || done());
+    pump::wait_until(core, wait, || core.is_closed() || done() || context::is_cancelled());
 }

@@ -57,6 +57,18 @@ impl Peer {
         Ok(state.sent)
     }
 
+    /// Sends a frame whose sender is woken when it has been taken; returns its position.
+    pub(crate) fn tell(&self, frame: &[u8]) -> Result<u64, SendError> {
+        let mut state = self.lock();
+        state.try_send(frame, true)?;
+        Ok(state.sent)
+    }
+
+    /// True if the process has taken what [`Peer::tell`] has sent at a position, or never will.
+    pub(crate) fn has_heard(&self, position: u64) -> bool {
+        self.lock().taken() >= position
+    }
+
     /// True if the process may have taken what was sent at a position, also after its end.
     pub(crate) fn may_have_taken(&self, position: u64) -> bool {
         self.lock().line.may_have_taken(position)

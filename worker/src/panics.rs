@@ -8,6 +8,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
 use crate::error::Error;
+use crate::executor::Leaving;
 
 /// Why a call failed where it ran.
 #[derive(Debug)]
@@ -91,8 +92,17 @@ pub(crate) fn install_hook() {
 }
 
 /// Runs user code; a panic becomes an error with its message and place.
+///
+/// What `exit_actor` unwinds ends here, too: the scope says that it was called.
 pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, CallError> {
     panic::catch_unwind(AssertUnwindSafe(f)).map_err(|payload| {
+        let payload = match payload.downcast::<Leaving>() {
+            Ok(leaving) => {
+                leaving.catch();
+                return CallError { message: "exit_actor was called".into(), location: None, error: None };
+            }
+            Err(payload) => payload,
+        };
         let location = LAST.try_with(|last| last.try_borrow_mut().ok().and_then(|mut last| last.take()));
         let message = message(&*payload);
         // The payload's own drop may panic, too.

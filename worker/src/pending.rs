@@ -17,18 +17,25 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use mobula_scheduler::ids::ActorId;
+use mobula_scheduler::ids::{ActorId, TaskId};
+use mobula_scheduler::protocol::TaskSpec;
 use mobula_store::ObjectHold;
 
 use crate::actor::RawHandle;
+use crate::frames::Nonce;
 use crate::leases::TaskQueue;
 use crate::refs::Unanswered;
+use crate::retries::Retries;
+use crate::route::Route;
+use crate::task;
 
 /// What settles the refs of one call; one is by far the most common number.
 pub(crate) enum CallRefs {
     /// `None` if they were settled from the beginning.
     One(Option<Unanswered>),
     Many(Vec<Unanswered>),
+    /// The call was called off: they are settled, the answer is waited for.
+    CalledOff,
 }
 
 impl CallRefs {
@@ -36,6 +43,7 @@ impl CallRefs {
         match self {
             CallRefs::One(one) => one.as_slice(),
             CallRefs::Many(many) => many,
+            CallRefs::CalledOff => &[],
         }
     }
 
@@ -45,7 +53,24 @@ impl CallRefs {
         match self {
             CallRefs::One(one) => one.into_iter().for_each(f),
             CallRefs::Many(many) => many.into_iter().for_each(&mut f),
+            CallRefs::CalledOff => {}
         }
+    }
+}
+
+/// A task that has a process of its own, and what it takes to run it again.
+pub(crate) struct Dedicated {
+    name: &'static str,
+    retries: Retries,
+    /// As it was submitted, if it may be again.
+    spec: Option<Box<TaskSpec>>,
+    /// By what the node knows it, once it does.
+    task: Option<TaskId>,
+}
+
+impl Dedicated {
+    pub(crate) fn new(name: &'static str, retries: Retries) -> Self {
+        Dedicated { name, retries, spec: None, task: None }
     }
 }
 
@@ -53,7 +78,7 @@ impl CallRefs {
 pub(crate) enum Callee {
     Actor(RawHandle),
     /// A task that has a process of its own.
-    Task(&'static str),
+    Task(Box<Dedicated>),
     /// A task of a queue.
     Leased(&'static str, Arc<TaskQueue>),
 }
@@ -71,6 +96,21 @@ impl Callee {
         }
     }
 
+    /// Names what is called, and tells how often a task may have begun.
+    pub(crate) fn name_and_tries(&self) -> (&'static str, u32) {
+        match self {
+            Callee::Actor(handle) => (handle.route().class(), 0),
+            Callee::Task(task) => (task.name, task.retries.tries()),
+            Callee::Leased(name, _) => (name, 0),
+        }
+    }
+
+    /// True if the route of the call keeps it until it is answered.
+    #[inline]
+    pub(crate) fn keeps(&self) -> bool {
+        matches!(self, Callee::Actor(handle) if handle.route().keeps())
+    }
+
     /// True if dropping this may be the end of an actor's last handle here.
     fn is_last(&self) -> bool {
         matches!(self, Callee::Actor(handle) if handle.is_last())
@@ -82,14 +122,37 @@ pub(crate) struct PendingCall {
     pub(crate) refs: CallRefs,
     pub(crate) callee: Callee,
     pub(crate) holds: Vec<ObjectHold>,
+    /// The call that it was made in, by its key; 0 if none.
+    parent: u64,
+}
+
+/// Who is to be told that a call is not wanted.
+pub(crate) enum Whom {
+    Queue(Arc<TaskQueue>),
+    Route(Arc<Route>),
+    /// The node, if it knows the task.
+    Node(Option<TaskId>),
 }
 
 impl PendingCall {
+    pub(crate) fn new(refs: CallRefs, callee: Callee, parent: u64) -> Self {
+        PendingCall { refs, callee, holds: Vec::new(), parent }
+    }
+
     /// True if dropping it gives back what others must hear of.
     pub(crate) fn is_heavy(&self) -> bool {
-        !self.holds.is_empty() || self.callee.is_last()
+        !self.holds.is_empty() || self.callee.is_last() || self.is_called_off()
+    }
+
+    /// True if nobody wants its answer.
+    pub(crate) fn is_called_off(&self) -> bool {
+        matches!(self.refs, CallRefs::CalledOff)
     }
 }
+
+/// An actor's call cannot be cancelled by force.
+#[derive(Debug)]
+pub(crate) struct NoForce;
 
 /// How many places the window may have without a look at how many of them are taken.
 const ROOMY: usize = 1024;
@@ -189,6 +252,16 @@ impl Table {
         self.others.values().chain(self.window.iter().flatten())
     }
 
+    /// Lists the numbers of what `test` is true of, oldest first.
+    fn numbers(&self, test: impl Fn(&PendingCall) -> bool) -> Vec<u64> {
+        let mut found: Vec<_> =
+            self.others.iter().filter(|(_, pending)| test(pending)).map(|(&call, _)| call).collect();
+        found.sort_unstable();
+        let window = (self.first..).zip(&self.window);
+        found.extend(window.filter(|(_, place)| place.as_ref().is_some_and(&test)).map(|(call, _)| call));
+        found
+    }
+
     /// Takes out what `test` is true of, oldest first.
     fn extract(&mut self, test: impl Fn(&PendingCall) -> bool) -> Vec<PendingCall> {
         let mut old: Vec<_> = self.others.extract_if(|_, pending| test(pending)).collect();
@@ -232,6 +305,19 @@ impl PendingTable {
         self.lock().remove(call)
     }
 
+    /// True if a call waits for its answer.
+    pub(crate) fn contains(&self, call: u64) -> bool {
+        self.lock().get_mut(call).is_some()
+    }
+
+    /// Returns the route of an actor's call that waits for its answer, if calls are kept there.
+    pub(crate) fn keeping_route_of(&self, call: u64) -> Option<Arc<Route>> {
+        match &self.lock().get_mut(call)?.callee {
+            Callee::Actor(handle) if handle.route().keeps() => Some(handle.route().clone()),
+            _ => None,
+        }
+    }
+
     /// Returns the queue of a task that waits for its answer.
     pub(crate) fn queue_of(&self, call: u64) -> Option<Arc<TaskQueue>> {
         match &self.lock().get_mut(call)?.callee {
@@ -248,6 +334,68 @@ impl PendingTable {
         if let Some(pending) = self.lock().get_mut(call) {
             pending.holds.extend(holds);
         }
+    }
+
+    /// The node is about to hear of a task: keeps what it is submitted with if it may run again.
+    pub(crate) fn keep_spec(&self, spec: &TaskSpec) {
+        if let Some(PendingCall { callee: Callee::Task(task), .. }) = self.lock().get_mut(spec.call) {
+            task.task = Some(spec.task);
+            task.spec = task.retries.allow_any().then(|| Box::new(spec.clone()));
+        }
+    }
+
+    /// Takes the refs of a call that is called off, and says who is to be told; `None` if it is answered.
+    ///
+    /// # Errors
+    ///
+    /// If it is the call of an actor's method, and `force` is wanted.
+    pub(crate) fn call_off(&self, call: u64, force: bool) -> Result<Option<(CallRefs, Whom, &'static str)>, NoForce> {
+        let mut table = self.lock();
+        let Some(pending) = table.get_mut(call) else {
+            return Ok(None);
+        };
+        let whom = match &pending.callee {
+            Callee::Actor(_) if force => return Err(NoForce),
+            Callee::Actor(handle) => Whom::Route(handle.route().clone()),
+            Callee::Task(task) => Whom::Node(task.task),
+            Callee::Leased(_, queue) => Whom::Queue(queue.clone()),
+        };
+        let name = pending.callee.name_and_tries().0;
+        Ok(Some((std::mem::replace(&mut pending.refs, CallRefs::CalledOff), whom, name)))
+    }
+
+    /// True if a call was called off and is not answered.
+    pub(crate) fn is_called_off(&self, call: u64) -> bool {
+        self.lock().get_mut(call).is_some_and(|pending| pending.is_called_off())
+    }
+
+    /// Returns the unanswered calls that were made in a call, oldest first.
+    pub(crate) fn calls_of(&self, parent: u64) -> Vec<u64> {
+        self.lock().numbers(|pending| pending.parent == parent)
+    }
+
+    /// Returns what to submit again of a task that has a process of its own; `may` says whether a try is left.
+    pub(crate) fn try_again(
+        &self,
+        nonce: Nonce,
+        call: u64,
+        may: impl FnOnce(&mut Retries) -> bool,
+    ) -> Option<Box<TaskSpec>> {
+        let mut table = self.lock();
+        let number = table.drawn + 1;
+        let Some(PendingCall { callee: Callee::Task(task), refs, .. }) = table.get_mut(call) else {
+            return None;
+        };
+        if matches!(refs, CallRefs::CalledOff) || !may(&mut task.retries) {
+            return None;
+        }
+        // By another id: the node may not have heard that the last try is over.
+        let spec = task.spec.as_mut()?;
+        spec.task = task::task_id(nonce, number);
+        task.task = Some(spec.task);
+        let spec = spec.clone();
+        table.draw();
+        Some(spec)
     }
 
     /// Takes out every call to one actor, oldest first.
@@ -302,13 +450,15 @@ mod tests {
 
     fn call(marker: usize) -> PendingCall {
         // The number of refs tells the calls apart.
-        PendingCall { refs: CallRefs::Many(Vec::with_capacity(marker)), callee: Callee::Task("t"), holds: Vec::new() }
+        let task = Dedicated::new("t", Retries::new(Some(0), None).unwrap());
+        let refs = CallRefs::Many(Vec::with_capacity(marker));
+        PendingCall::new(refs, Callee::Task(Box::new(task)), 0)
     }
 
     fn marker(call: &PendingCall) -> usize {
         match &call.refs {
             CallRefs::Many(refs) => refs.capacity(),
-            CallRefs::One(_) => 0,
+            CallRefs::One(_) | CallRefs::CalledOff => 0,
         }
     }
 

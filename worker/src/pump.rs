@@ -65,8 +65,25 @@ const AGAIN: Duration = Duration::from_micros(100);
 #[derive(Debug)]
 pub(crate) enum Event {
     ActorDown(ActorDeath),
-    TaskLost { call: u64, reason: LostTask },
-    LeaseLost { lease: TaskId, reason: LostTask },
+    ActorRestarting {
+        death: ActorDeath,
+        incarnation: u32,
+        begun: bool,
+    },
+    /// A later process of an actor that was restarted.
+    ActorUp {
+        actor: ActorId,
+        client: ClientKey,
+        incarnation: u32,
+    },
+    TaskLost {
+        call: u64,
+        reason: LostTask,
+    },
+    LeaseLost {
+        lease: TaskId,
+        reason: LostTask,
+    },
     ProcessGone(ClientKey),
     EndActor(ActorId),
     NodeGone,
@@ -362,7 +379,9 @@ pub(crate) fn serve(core: &Core) {
         }
         core.flush_stalled();
         core.leases().tick(core);
+        core.look_for_wanted();
         core.look_at_borrowed();
         core.collect_acks();
+        core.unread().tell(core, false);
     }
 }

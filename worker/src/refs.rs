@@ -102,12 +102,16 @@ impl RefInner {
         cell::settled(core.number(), id, Outcome::stored(hold), BORROWED)
     }
 
-    /// Returns the runtime of the ref if it still runs.
+    /// Returns the runtime of the ref if it still runs. What a call failed with when its node died is told until the
+    /// program has ended that runtime, too.
     pub(crate) fn core(&self) -> Result<Arc<Core>> {
         match (self.runtime(), self.outcome()) {
             (0, Some(Outcome::Failed(error))) => Err(error.clone()),
             (0, _) => Err(core::not_initialized()),
-            (number, _) => core::numbered(number),
+            (number, outcome) => core::numbered(number).map_err(|ended| match outcome {
+                Some(Outcome::Failed(error)) if core::is_orphan(number) => error.read(),
+                _ => ended,
+            }),
         }
     }
 
@@ -197,7 +201,7 @@ impl RefInner {
             }
             Some(Outcome::Value(bytes)) => make(bytes, &[], TAG_VALUE)?,
             Some(Outcome::Holding(value)) => make(&value.0, &value.1, TAG_VALUE)?,
-            Some(Outcome::Failed(error)) => make(&error.to_bytes(), &[], TAG_ERROR)?,
+            Some(Outcome::Failed(error)) => make(&error.read().to_bytes(), &[], TAG_ERROR)?,
             None => return Err(Error::system(format!("ref {} is settled without an outcome", self.id()))),
         };
         guard.get_or_insert_default().shared = Some(hold.clone());
@@ -234,7 +238,7 @@ fn keep(promise: Promise, outcome: &Outcome) -> bool {
             Ok(view) => fulfil(&view, std::slice::from_ref(&**made), value::tag(&view)),
             Err(error) => Err(error),
         },
-        Outcome::Failed(error) => fulfil(&error.to_bytes(), &[], TAG_ERROR),
+        Outcome::Failed(error) => fulfil(&error.read().to_bytes(), &[], TAG_ERROR),
     };
     if let Err(error) = &kept {
         tracing::warn!(%id, %error, "a promised value found no room");

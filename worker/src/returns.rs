@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::core::Core;
 use crate::error::Error;
-use crate::frames;
+use crate::frames::{self, TASK_RESULTS};
 use crate::objects;
 use crate::panics::CallError;
 use crate::pending::CallRefs;
@@ -38,6 +38,8 @@ impl<T> fmt::Debug for Many<T> {
 pub(crate) enum Birth<'a> {
     /// They wait for the answer of a call.
     Pending(&'a Core, u64),
+    /// They wait for the answer of a task.
+    Task(&'a Core, u64),
     /// They failed before anything was sent.
     Failed(Option<&'a Core>, u64, &'a Error),
 }
@@ -48,6 +50,11 @@ impl Birth<'_> {
         match self {
             Birth::Pending(core, call) => {
                 let (inner, unanswered) = RefInner::pending(core, frames::object_id(core.nonce(), *call, index));
+                (inner, Some(unanswered))
+            }
+            Birth::Task(core, call) => {
+                let id = frames::object_id(core.nonce(), *call, TASK_RESULTS + index);
+                let (inner, unanswered) = RefInner::pending(core, id);
                 (inner, Some(unanswered))
             }
             Birth::Failed(core, call, error) => {
@@ -169,9 +176,21 @@ pub struct ReturnWriter {
     bytes: Vec<u8>,
     ends: Vec<usize>,
     holds: Vec<Vec<ObjectHold>>,
+    /// The index of the first result among the ids of its call.
+    first: u8,
 }
 
 impl ReturnWriter {
+    /// Makes the writer of tasks; the default is that of an actor's calls.
+    pub(crate) fn for_tasks() -> Self {
+        ReturnWriter { first: TASK_RESULTS, ..ReturnWriter::default() }
+    }
+
+    /// Returns the index of a result among the ids of its call.
+    pub(crate) fn id_index(&self, index: usize) -> u8 {
+        self.first + index as u8
+    }
+
     /// Adds a result.
     ///
     /// # Errors

@@ -7,17 +7,24 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
+use mobula_scheduler::attach::{self, AttachError, Attached, Lines};
 use mobula_scheduler::bootstrap;
-use mobula_scheduler::config::Config;
-use mobula_scheduler::node::{Node, NodeError};
-use mobula_scheduler::protocol::RegistryKey;
+use mobula_scheduler::config::{Config, DriverOptions};
+use mobula_scheduler::node::{Node, NodeError, NodeOptions};
+use mobula_scheduler::protocol::{Envelope, RegistryKey, ToNode};
+use mobula_scheduler::trace;
 
-use crate::core::{self, Core};
+use crate::core::{self, Core, Kind};
 use crate::error::{Error, Result};
+use crate::registry::Registry;
 use crate::{executor, link, registry};
 
 static RUNTIME: Mutex<Option<Arc<Shared>>> = Mutex::new(None);
+
+/// How long a driver that leaves waits until stderr has taken the last lines of its workers.
+const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// Set if the workers of the runtime that is up run another executable than this process.
 static FOREIGN_WORKERS: AtomicBool = AtomicBool::new(false);
@@ -25,7 +32,8 @@ static FOREIGN_WORKERS: AtomicBool = AtomicBool::new(false);
 /// Keeps a runtime up: dropping the last guard ends it.
 ///
 /// The end kills what runs and does not wait for queued calls; when it returns, all workers are
-/// gone.
+/// gone. The end of a runtime that was attached is that of this driver alone: its workers go, but for those of detached
+/// actors, and the node goes on.
 #[must_use = "the runtime ends when this is dropped"]
 #[derive(Debug)]
 pub struct Runtime {
@@ -45,11 +53,19 @@ impl std::fmt::Debug for Guard {
 
 struct Shared {
     info: RuntimeInfo,
-    node: Node,
+    home: Home,
     core: Arc<Core>,
     guard: Mutex<std::sync::Weak<Guard>>,
     ended: AtomicBool,
     foreign: Option<ForeignWorkers>,
+}
+
+/// Where the node of a runtime is.
+enum Home {
+    /// In this process.
+    Here(Node),
+    /// In another one; what the workers of this driver print is shown until it has left.
+    There(Mutex<Option<Lines>>),
 }
 
 /// The executable of the workers if it is another one, and what it holds, once that is known.
@@ -102,11 +118,35 @@ impl Shared {
         if slot.as_ref().is_some_and(|shared| Arc::ptr_eq(shared, self)) {
             *slot = None;
         }
-        self.core.close();
+        self.core.unread().tell(&self.core, true);
         // Under the slot's lock: an `init` on another thread begins when this runtime is gone.
-        self.node.shutdown();
-        self.core.join_threads();
+        match &self.home {
+            Home::Here(node) => {
+                self.core.close();
+                node.shutdown();
+                self.core.join_threads();
+            }
+            Home::There(lines) => {
+                self.core.leave();
+                self.core.close();
+                self.core.join_threads();
+                let lines = lines.lock().unwrap_or_else(PoisonError::into_inner).take();
+                if let Some(lines) = lines {
+                    lines.finish(LAST_LINES);
+                }
+            }
+        }
         drop(slot);
+    }
+}
+
+impl Home {
+    /// Returns what the workers know if they run another executable, and this process has started the node.
+    fn worker_registry(&self) -> std::result::Result<Option<Vec<RegistryKey>>, NodeError> {
+        match self {
+            Home::Here(node) => node.worker_registry(),
+            Home::There(_) => Ok(None),
+        }
     }
 }
 
@@ -114,14 +154,15 @@ fn runtime() -> MutexGuard<'static, Option<Arc<Shared>>> {
     RUNTIME.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Starts a runtime: the node inside this process, its store and its workers.
+/// Starts a runtime: the node inside this process, its store and its workers; or attaches to a node that runs
+/// ([`Config::address`]).
 ///
 /// It is the first statement of `main`: in a process that was started as a worker it never returns.
 ///
 /// # Errors
 ///
 /// If a runtime is up already (unless `ignore_reinit_error`), an option makes no sense
-/// (`is_invalid_argument`), or the node cannot be started.
+/// (`is_invalid_argument`), the node cannot be started, or no living node is at the address (`is_not_found`).
 ///
 /// # Examples
 ///
@@ -153,7 +194,21 @@ pub fn init(config: Config) -> Result<Runtime> {
             )),
         };
     }
-    let options = resolved?.node;
+    let resolved = resolved?;
+    let shared = match resolved.driver.address.clone() {
+        None => start(resolved.node, registry)?,
+        Some(address) => join(&address, &resolved.driver, registry)?,
+    };
+    FOREIGN_WORKERS.store(shared.foreign.is_some(), Ordering::SeqCst);
+    let shared = Arc::new(shared);
+    let guard = Arc::new(Guard { shared: shared.clone() });
+    *shared.guard.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&guard);
+    *slot = Some(shared);
+    Ok(Runtime { guard })
+}
+
+/// Starts a node inside this process, of which it is the driver.
+fn start(options: NodeOptions, registry: &'static Registry) -> Result<Shared> {
     let foreign = options.worker_exe.clone().map(|exe| ForeignWorkers { exe, known: OnceLock::new() });
     let node = Node::start(options).map_err(|error| start_error(&error))?;
     let info = node.info();
@@ -166,14 +221,36 @@ pub fn init(config: Config) -> Result<Runtime> {
     };
     let welcome = node.connect_driver(registry.hash(), registry.keys()).map_err(|error| start_error(&error))?;
     let line = node.line(welcome.process);
-    let core = Core::join(welcome, Some(line), registry)?;
+    let core = Core::join(Kind::Driver, welcome, Some(line), registry)?;
     node.lend_ear(core.link().process(), link::ear(&core));
-    FOREIGN_WORKERS.store(foreign.is_some(), Ordering::SeqCst);
-    let shared = Arc::new(Shared { info, node, core, guard: Mutex::default(), ended: AtomicBool::new(false), foreign });
-    let guard = Arc::new(Guard { shared: shared.clone() });
-    *shared.guard.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&guard);
-    *slot = Some(shared);
-    Ok(Runtime { guard })
+    let home = Home::Here(node);
+    Ok(Shared { info, home, core, guard: Mutex::default(), ended: AtomicBool::new(false), foreign })
+}
+
+/// Attaches to a node of another process.
+fn join(address: &str, options: &DriverOptions, registry: &'static Registry) -> Result<Shared> {
+    trace::set_level(options.log_level);
+    let Attached { welcome, lines } = attach::attach(address, options).map_err(|error| {
+        let text = executor::describe(&error);
+        match error {
+            AttachError::NoNode(_) | AttachError::NotThere { .. } => Error::not_found(text),
+            _ => Error::system(text),
+        }
+    })?;
+    let info = RuntimeInfo {
+        node_id: welcome.node_id.clone(),
+        session_dir: welcome.session_dir.clone(),
+        control_address: welcome.control_address.clone(),
+        store_address: welcome.store_address.clone(),
+        pid: welcome.node_pid,
+    };
+    let (process, node) = (welcome.process, welcome.node.clone());
+    let core = Core::join(Kind::Driver, welcome, None, registry).inspect_err(|_| {
+        // Or else the node would wait for this process's end.
+        let _ = node.send(Envelope::new((process, ToNode::Leave { request: 0 })));
+    })?;
+    let home = Home::There(Mutex::new(Some(lines)));
+    Ok(Shared { info, home, core, guard: Mutex::default(), ended: AtomicBool::new(false), foreign: None })
 }
 
 /// Fails if the workers run another executable than this driver, and that does not have the entry.
@@ -193,7 +270,7 @@ pub(crate) fn check_workers_have(core: &Core, key: &RegistryKey) -> Result<()> {
     };
     let known = match foreign.known.get() {
         Some(known) => known,
-        None => match shared.node.worker_registry() {
+        None => match shared.home.worker_registry() {
             Ok(Some(keys)) => foreign.known.get_or_init(|| keys.into_iter().collect()),
             Ok(None) | Err(_) => return core.check_open(),
         },

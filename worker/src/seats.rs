@@ -11,6 +11,7 @@
 //!
 //! - **WK-29** While the task of a seat sleeps in `get`, its jobs are with their caller: those that were
 //!   here went back when it fell asleep, and what arrives goes back at once.
+//! - **WK-53** Once closed no seat begins a job, and its caller hears so before it has the job back.
 //! - **WK-30** A seat that is over begins no job. If a task of it ran when the node asked, the node hears when that has
 //!   ended.
 
@@ -94,6 +95,8 @@ impl Seat {
 pub(crate) struct Seats {
     main: Option<(SeatKey, Seat)>,
     others: HashMap<SeatKey, Seat>,
+    /// No further job begins in this process.
+    closed: bool,
 }
 
 /// What a thread finds at its seat.
@@ -115,12 +118,24 @@ impl Seats {
             Some((key, seat)) if *key == job.seat => seat,
             _ => self.others.entry(job.seat).or_default(),
         };
-        if seat.asleep {
+        if seat.asleep || self.closed {
             seat.gave_back = true;
             return Some(job);
         }
         seat.jobs.push_back(job);
         None
+    }
+
+    /// Has no further job begin; returns what waits.
+    pub(crate) fn close(&mut self) -> Vec<LeasedJob> {
+        self.closed = true;
+        let seats = self.main.iter_mut().map(|(_, seat)| seat).chain(self.others.values_mut());
+        seats.flat_map(Seat::give_back).collect()
+    }
+
+    /// True if no further job begins.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
     }
 
     /// The node has told of a lease.

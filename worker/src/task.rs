@@ -13,16 +13,17 @@ use mobula_store::ObjectHold;
 
 use crate::actor::{check_feasible, demand};
 use crate::arg::{self, Args, Readiness};
-use crate::call::{self, check_retries};
+use crate::call;
 use crate::context;
 use crate::core::{self, Core};
 use crate::deferred::Submission;
 use crate::definition::{Entry, Task, TaskFunction};
 use crate::error::{Error, Result};
 use crate::frames::{self, FrameWriter};
-use crate::leases::TaskQueue;
-use crate::pending::{Callee, PendingCall};
+use crate::leases::Known;
+use crate::pending::{Callee, Dedicated, PendingCall};
 use crate::registry;
+use crate::retries::Retries;
 use crate::returns::{Birth, Returns};
 use crate::runtime;
 
@@ -91,12 +92,16 @@ impl<K: Task> TaskOptions<K> {
         self.with(|settings| settings.resources.push((name.into(), amount)))
     }
 
-    /// Sets how often it runs again after its worker died; -1 is always.
+    /// Sets how often it runs again after its worker's process ended while it may have run (default 3, or what
+    /// `MOBULA_TASK_MAX_RETRIES` says); -1 is always.
+    ///
+    /// So it may run twice, but gives one result. What is known not to have begun runs elsewhere at no cost. After the
+    /// last try the ref is `is_worker_crashed`.
     pub fn max_retries(self, times: i32) -> Self {
         self.with(|settings| settings.max_retries = Some(times))
     }
 
-    /// Sets whether an `Err` or a panic is tried again, too.
+    /// Sets whether an `Err` or a panic is tried again, too; it costs one of `max_retries`.
     pub fn retry_errors(self, yes: bool) -> Self {
         self.with(|settings| settings.retry_errors = Some(yes))
     }
@@ -119,18 +124,17 @@ impl TaskSettings {
             && env.is_empty()
     }
 
-    /// Returns what the task holds, or says which option makes no sense or is not there yet.
-    fn check(&self, function: &TaskFunction) -> Result<Demand> {
+    /// Returns what the task holds and how often it is tried, or says which option makes no sense or is not there yet.
+    fn check(&self, core: &Core, function: &TaskFunction) -> Result<(Demand, Retries)> {
         let defaults = &function.defaults;
-        let retries = self.max_retries.or(defaults.max_retries);
-        check_retries("max_retries", retries, self.retry_errors.or(defaults.retry_errors))?;
-        if defaults.max_calls.is_some() {
-            return Err(Error::not_yet("max_calls"));
-        }
+        let retries = Retries::new(
+            self.max_retries.or(defaults.max_retries).or(core.leases().default_retries()),
+            self.retry_errors.or(defaults.retry_errors),
+        )?;
         config::check_env(&self.env).map_err(|error| Error::invalid_argument(error.to_string()))?;
         let cpus = self.num_cpus.or(defaults.num_cpus).unwrap_or(1.0);
         let gpus = self.num_gpus.or(defaults.num_gpus).unwrap_or(0.0);
-        demand(cpus, gpus, &self.resources)
+        Ok((demand(cpus, gpus, &self.resources)?, retries))
     }
 }
 
@@ -150,7 +154,7 @@ pub fn submit_task<K: Task, R: Returns>(settings: &TaskSettings, args: Args) -> 
 ///
 /// # Errors
 ///
-/// If no runtime is up, an option makes no sense or is not available yet, an argument cannot be
+/// If no runtime is up, an option makes no sense, an argument cannot be
 /// encoded or has failed, or the node's totals can never satisfy what the task needs.
 pub fn try_submit_task<K: Task, R: Returns>(settings: &TaskSettings, args: Args) -> Result<R::Refs> {
     let core = core::current()?;
@@ -159,30 +163,32 @@ pub fn try_submit_task<K: Task, R: Returns>(settings: &TaskSettings, args: Args)
     if let Readiness::Failed(error) = args.readiness() {
         return Err(error);
     }
-    if let Some((queue, code)) = known {
-        return Ok(submit_leased::<R>(&core, function, &queue, code, args));
+    if let Some(known) = known {
+        return Ok(submit_leased::<R>(&core, function, &known, args));
     }
-    let demand = settings.check(function)?;
+    let (demand, retries) = settings.check(&core, function)?;
     check_feasible(&core, &demand, function.name)?;
     let key = core.registry().key_of(Entry::Task(function));
     runtime::check_workers_have(&core, &key)?;
     if settings.env.is_empty() && !demand.has_gpus() {
-        let (queue, code) = (core.leases().queue(&demand), registry::code(&key));
+        let known = Known { queue: core.leases().queue(&demand), code: registry::code(&key), retries };
         if settings.is_plain() {
-            core.leases().remember(function, &queue, code);
+            core.leases().remember(function, known.clone());
         }
-        return Ok(submit_leased::<R>(&core, function, &queue, code, args));
+        return Ok(submit_leased::<R>(&core, function, &known, args));
     }
-    let (call, refs) = enter::<R>(&core, Callee::Task(function.name));
+    let (depth, parent) = context::origin();
+    let callee = Callee::Task(Box::new(Dedicated::new(function.name, retries)));
+    let (call, refs) = enter::<R>(&core, callee, parent);
     let spec = Box::new(TaskSpec {
-        task: task_id(&core, call),
+        task: task_id(core.nonce(), call),
         caller: core.store().client(),
         call,
         function: key,
         function_name: function.name.to_owned(),
         args: Payload::default(),
         demand,
-        depth: context::depth(),
+        depth,
         num_returns: R::COUNT,
         env: settings.env.clone(),
     });
@@ -191,17 +197,13 @@ pub fn try_submit_task<K: Task, R: Returns>(settings: &TaskSettings, args: Args)
 }
 
 /// Submits a task that any worker of the pool can run.
-fn submit_leased<R: Returns>(
-    core: &Arc<Core>,
-    function: &'static TaskFunction,
-    queue: &Arc<TaskQueue>,
-    code: u64,
-    args: Args,
-) -> R::Refs {
-    let depth = context::depth();
-    let (call, refs) = enter::<R>(core, Callee::Leased(function.name, queue.clone()));
+fn submit_leased<R: Returns>(core: &Arc<Core>, function: &'static TaskFunction, known: &Known, args: Args) -> R::Refs {
+    let &Known { ref queue, code, retries } = known;
+    let (depth, parent) = context::origin();
+    let (call, refs) = enter::<R>(core, Callee::Leased(function.name, queue.clone()), parent);
     if args.refs().next().is_some() {
-        Submission::Leased { call, function, queue: queue.clone(), code, depth, args }.submit(core);
+        Submission::Leased { call, function: (function, retries), queue: queue.clone(), code, depth, args }
+            .submit(core);
         return refs;
     }
     let (bytes, mut holds) = args.into_parts();
@@ -209,7 +211,7 @@ fn submit_leased<R: Returns>(
         let spilled = write(writer, core, call, code, depth, (&bytes, &holds), None)?;
         holds.extend(spilled);
         core.pending().add_holds(call, holds);
-        queue.submit(core, function, call, depth, writer.bytes());
+        queue.submit(core, (function, retries), call, depth, writer.bytes(), core.cancels().ever());
         Ok(())
     });
     arg::recycle(bytes);
@@ -223,10 +225,10 @@ fn submit_leased<R: Returns>(
 }
 
 /// Enters a task among the unanswered calls; returns its number and its refs.
-fn enter<R: Returns>(core: &Arc<Core>, callee: Callee) -> (u64, R::Refs) {
+fn enter<R: Returns>(core: &Arc<Core>, callee: Callee, parent: u64) -> (u64, R::Refs) {
     core.pending().enter(|call| {
-        let (refs, call_refs) = R::make(Birth::Pending(core, call));
-        (refs, PendingCall { refs: call_refs, callee, holds: Vec::new() })
+        let (refs, call_refs) = R::make(Birth::Task(core, call));
+        (refs, PendingCall::new(call_refs, callee, parent))
     })
 }
 
@@ -246,16 +248,12 @@ pub(crate) fn write(
     Ok(spilled)
 }
 
-fn task_id(core: &Core, call: u64) -> TaskId {
-    TaskId::from_object(frames::object_id(core.nonce(), call, TASK_INDEX))
+/// Makes the id of a task.
+pub(crate) fn task_id(nonce: frames::Nonce, number: u64) -> TaskId {
+    TaskId::from_object(frames::object_id(nonce, number, TASK_INDEX))
 }
 
 /// Returns the caller's nonce out of a task's id.
 pub(crate) fn nonce_of(task: TaskId) -> frames::Nonce {
     frames::nonce_and_number(task.object()).0
-}
-
-/// Returns the id by which the context of an actor's call names it.
-pub(crate) fn call_task_id(nonce: frames::Nonce, call: u64) -> TaskId {
-    TaskId::from_object(frames::object_id(nonce, call, TASK_INDEX))
 }

@@ -45,6 +45,7 @@ pub extern "C" fn test_support_entry(argc: c_int, argv: *const *const c_char, en
     }
     // SAFETY: setting a signal to be ignored; std does the same before a `main` of its own.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+    crate::sys::note_parked_main();
     let started = std::thread::Builder::new().name("mobula-worker".into()).spawn(move || executor::become_worker(mark));
     if let Err(error) = started {
         crate::sys::exit_saying(format_args!("this worker process cannot start a thread: {error}"));

@@ -13,7 +13,7 @@
 //! | [`arrays`] | `actor_call_1MB_array`, `actor_call_1MB_array_put`, `array_100MB_put` |
 //! | [`objects`] | `put_1KB`, `get_1KB`, `put_1KB_text`, `get_1KB_text`, `get_10k_refs` |
 //! | [`completion`] | `wait_1k_refs`, `as_completed_1k` |
-//! | [`deaths`] | `kill_actor_to_error` |
+//! | [`deaths`] | `kill_actor_to_error`, `restart_to_result` |
 //!
 //! Nothing is pinned: the kernel places driver and workers as it does in a user's program.
 

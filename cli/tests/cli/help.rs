@@ -5,10 +5,14 @@ use crate::{call, complaint, said};
 #[test]
 fn every_subcommand_explains_itself() {
     let all = said(&call(&["--help"]));
-    for word in ["store", "fsck", "bench", "torture", "Exit codes"] {
+    for word in ["start", "stop", "status", "stack", "store", "fsck", "bench", "torture", "Exit codes"] {
         assert!(all.contains(word), "{all}");
     }
-    let subcommands: [&[&str]; 10] = [
+    let subcommands: [&[&str]; 14] = [
+        &["start"],
+        &["stop"],
+        &["status"],
+        &["stack"],
         &["store"],
         &["store", "serve"],
         &["store", "list"],
@@ -30,9 +34,10 @@ fn every_subcommand_explains_itself() {
 
 #[test]
 fn nonsense_is_refused_with_exit_code_2() {
-    let nonsense: [&[&str]; 9] = [
+    let nonsense: [&[&str]; 10] = [
         &[],
         &["stoer"],
+        &["start", "--resource", "licence"],
         &["store", "serve"],
         &["store", "serve", "--capacity", "much"],
         &["store", "list"],

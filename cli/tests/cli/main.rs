@@ -1,10 +1,13 @@
 //! The command line from outside: real processes, their output and their exit codes.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(unreachable_pub, reason = "remote methods are `pub`")]
 
+mod driving;
 mod fsck;
 mod help;
 mod lookups;
+mod nodes;
 mod objects;
 mod serving;
 mod torturing;

@@ -60,6 +60,10 @@ pub(super) struct ClassDefaults {
     pub(super) max_task_retries: Option<i32>,
     pub(super) max_concurrency: Option<usize>,
     pub(super) max_pending_calls: Option<usize>,
+    /// Each name once.
+    pub(super) concurrency_groups: Vec<(String, usize)>,
+    /// In seconds.
+    pub(super) shutdown_timeout: Option<f64>,
 }
 
 /// `new`.
@@ -119,6 +123,8 @@ impl Class {
                 max_task_retries: keys.retries("max_task_retries", errors),
                 max_concurrency: keys.limit("max_concurrency", errors),
                 max_pending_calls: keys.limit("max_pending_calls", errors),
+                concurrency_groups: keys.groups(errors),
+                shutdown_timeout: keys.seconds("shutdown_timeout", errors),
             },
             names_free: true,
             constructors: Vec::new(),

@@ -178,21 +178,20 @@ fn table(class: &Class) -> TokenStream {
         let conditions = attributes::tokens(&method.conditions);
         let name = method.name.unraw_text();
         let count = Literal::usize_unsuffixed(method.returns.count());
-        let exclusive = method.exclusive;
         let max_task_retries = option_tokens(method.max_task_retries);
         let retry_errors = option_tokens(method.retry_errors);
         let concurrency_group = option_tokens(method.concurrency_group.as_ref());
         let call = call_name(&method.name);
+        let run = if method.exclusive { emit!(__p::Run::Exclusive(#call)) } else { emit!(__p::Run::Shared(#call)) };
         emit! {
             #conditions
             __p::MethodDef {
                 name: #name,
                 num_returns: #count,
-                exclusive: #exclusive,
                 max_task_retries: #max_task_retries,
                 retry_errors: #retry_errors,
                 concurrency_group: #concurrency_group,
-                call: #call,
+                run: #run,
             },
         }
     });
@@ -220,14 +219,16 @@ fn call(class: &Class, method: &Method) -> TokenStream {
     let reads = method.parameters.reads();
     let locals = method.parameters.locals();
     let writes = method.returns.writes(&emit!(<#self_type>::#name(__actor, #locals)));
+    let (reference, downcast) =
+        if method.exclusive { (emit!(&mut), emit!(downcast_mut)) } else { (emit!(&), emit!(downcast_ref)) };
     emit! {
         #conditions
         fn #function(
-            __actor: &mut dyn ::core::any::Any,
+            __actor: #reference dyn ::core::any::Any,
             __args: &mut __p::ArgReader<'_>,
             __out: &mut __p::ReturnWriter,
         ) -> ::core::result::Result<(), __p::CallError> {
-            let ::core::option::Option::Some(__actor) = __actor.downcast_mut::<#self_type>() else {
+            let ::core::option::Option::Some(__actor) = __actor.#downcast::<#self_type>() else {
                 return ::core::result::Result::Err(__p::CallError::wrong_state());
             };
             #reads
@@ -294,6 +295,12 @@ fn registration(class: &Class) -> TokenStream {
             defaults: #defaults,
             methods: &__METHODS,
             new: __new,
+            share: {
+                #[allow(unused_imports)]
+                use __p::NotShared as _;
+                __p::Sharing::<#self_type>::__SHARE
+            },
+            needs_drop: ::core::mem::needs_drop::<#self_type>(),
         };
 
         #[automatically_derived]
@@ -317,6 +324,8 @@ fn defaults(defaults: &ClassDefaults) -> TokenStream {
     let max_task_retries = option_tokens(defaults.max_task_retries);
     let max_concurrency = option_tokens(defaults.max_concurrency);
     let max_pending_calls = option_tokens(defaults.max_pending_calls);
+    let groups = defaults.concurrency_groups.iter().map(|(name, limit)| emit!((#name, #limit),));
+    let shutdown_timeout = option_tokens(defaults.shutdown_timeout);
     emit! {
         __p::ActorDefaults {
             num_cpus: #num_cpus,
@@ -325,6 +334,8 @@ fn defaults(defaults: &ClassDefaults) -> TokenStream {
             max_task_retries: #max_task_retries,
             max_concurrency: #max_concurrency,
             max_pending_calls: #max_pending_calls,
+            concurrency_groups: &[#(#groups)*],
+            shutdown_timeout: #shutdown_timeout,
         }
     }
 }

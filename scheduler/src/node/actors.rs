@@ -2,8 +2,9 @@
 //!
 //! ```text
 //!   CreateActor --> Waiting --resources--> Granted --process--> Placed --process ends--> dead
-//!                      |                      |                   ^
-//!                      +-- last handle, kill, owner's end --------+--> dead
+//!                      |                   |     ^                 ^ |
+//!                      |                   |     +---- restart ------|-+ (node/restarts.rs)
+//!                      +-- last handle, kill, owner's end -----------+--> dead
 //! ```
 //!
 //! An actor's life is a zero-length object of the same id, and its strong handles are that object's
@@ -15,10 +16,13 @@
 //! that, or one that never was, is answered with a creation failure that says so.
 
 use std::collections::HashSet;
+use std::time::{Duration, Instant};
 
 use mobula_store::ObjectHold;
 
+use super::crews::CrewId;
 use super::outlet::Position;
+use super::restarts::{Lives, ProcessEnd};
 use super::state::State;
 use super::workers::{Duty, Purpose, Worker};
 use crate::death::{ActorDeath, DeathCause};
@@ -31,9 +35,11 @@ const MOST_DEAD: usize = 10_000;
 
 /// Where an actor is.
 #[derive(Debug)]
-enum Place {
+pub(super) enum Place {
     /// Nowhere: it waits for resources.
     Waiting,
+    /// It has its resources and waits before its next process.
+    Resting { grant: Grant, until: Instant },
     /// It has its resources; `worker` is the process that was started for it alone, if there is one.
     Granted { grant: Grant, worker: Option<u64> },
     /// In a process.
@@ -42,32 +48,41 @@ enum Place {
 
 /// An actor that is not dead.
 pub(super) struct Actor {
-    /// Given out when it is placed.
+    /// Given out when it is placed for the last time.
     spec: Option<Box<ActorSpec>>,
     /// A copy of it waits for the process that is being made.
     ahead: Option<Position>,
     class: RegistryKey,
-    class_name: String,
+    pub(super) class_name: String,
     demand: Demand,
     env: Vec<(String, String)>,
-    owner: ProcessId,
+    /// Whose workers it runs in.
+    crew: CrewId,
+    /// Keeps a detached actor when nobody has a handle of it.
+    life: Option<ObjectHold>,
+    pub(super) owner: ProcessId,
     /// Each process once.
-    watchers: Vec<ProcessId>,
-    place: Place,
-    /// Keeps the arguments' objects until the constructor has run.
+    pub(super) watchers: Vec<ProcessId>,
+    pub(super) place: Place,
+    pub(super) lives: Lives,
+    /// Keeps the arguments' objects until the constructor has run for the last time.
     holds: Vec<ObjectHold>,
     /// Who waits for its end.
     kills: Vec<(ProcessId, u64)>,
-    /// Its constructor has run.
-    started: bool,
+    /// Its constructor has run in this process.
+    pub(super) started: bool,
+    /// Its process says that it is about to end.
+    pub(super) leaving: bool,
     /// What its process says that it ends of.
-    outcome: Option<DeathCause>,
-    end_sent: bool,
+    pub(super) outcome: Option<DeathCause>,
+    pub(super) end_sent: bool,
 }
 
 /// An actor that is known before it is created.
 #[derive(Default)]
 pub(super) struct Early {
+    /// Who is to create it.
+    creator: Option<ProcessId>,
     owner: Option<ProcessId>,
     class_name: String,
     watchers: Vec<ProcessId>,
@@ -88,6 +103,15 @@ impl Actor {
         self.demand.has_gpus() || !self.env.is_empty()
     }
 
+    pub(super) fn crew(&self) -> CrewId {
+        self.crew
+    }
+
+    /// True if it lives until the node ends.
+    pub(super) fn is_detached(&self) -> bool {
+        self.life.is_some()
+    }
+
     /// Returns who is told when it has died.
     pub(super) fn hearers(&self) -> HashSet<ProcessId> {
         self.watchers.iter().copied().chain(self.kills.iter().map(|&(process, _)| process)).collect()
@@ -104,13 +128,17 @@ impl Actor {
         &self.demand
     }
 
+    /// It has its resources and looks for a process.
     pub(super) fn granted(&mut self, grant: Grant) {
         self.place = Place::Granted { grant, worker: None };
+        // What waited for an earlier process went with that.
+        self.ahead = None;
     }
 
-    fn process(&self) -> Option<u64> {
+    /// Returns the number of its process.
+    pub(super) fn process(&self) -> Option<u64> {
         match self.place {
-            Place::Waiting => None,
+            Place::Waiting | Place::Resting { .. } => None,
             Place::Granted { worker, .. } => worker,
             Place::Placed { worker, .. } => Some(worker),
         }
@@ -127,7 +155,8 @@ impl State {
     pub(super) fn expect_actor(&mut self, process: ProcessId, id: ActorId, class_name: String) {
         if !self.actors.contains_key(&id) && !self.dead.contains_key(&id) {
             let early = self.early.entry(id).or_default();
-            early.owner = Some(process);
+            early.creator = Some(process);
+            early.owner.get_or_insert(process);
             early.class_name = class_name;
         }
     }
@@ -137,12 +166,18 @@ impl State {
         if self.dead.contains_key(&id) || self.actors.contains_key(&id) {
             return self.watch_actor(process, id);
         }
-        let mut watchers = self.early.remove(&id).unwrap_or_default().watchers;
+        let Early { owner, mut watchers, .. } = self.early.remove(&id).unwrap_or_default();
         add(&mut watchers, process);
         // Those that are gone already will show when the constructor's arguments are read.
         let holds = spec.args.ids.iter().filter_map(|&object| self.parts.store.hold(object).ok()).collect();
+        let lives = Lives::new(spec.max_restarts);
         let infeasible = self.parts.pool.infeasible(&spec.demand);
-        let missing = self.missing_in_workers(&spec.class);
+        let crew = self.crew_of(process);
+        let missing = self.missing_in_workers(crew, &spec.class);
+        // Whoever creates it has a hold until it is up, so this one comes in time.
+        let life = if spec.detached { self.parts.store.hold(id.object()).ok() } else { None };
+        // Nobody's end is the end of what nobody owns.
+        let owner = if spec.detached { self.parts.own } else { owner.unwrap_or(process) };
         self.actors.insert(
             id,
             Actor {
@@ -152,12 +187,16 @@ impl State {
                 env: spec.env.clone(),
                 spec: Some(Box::new(spec)),
                 ahead: None,
-                owner: process,
+                crew,
+                life,
+                owner,
                 watchers,
                 place: Place::Waiting,
+                lives,
                 holds,
                 kills: Vec::new(),
                 started: false,
+                leaving: false,
                 outcome: None,
                 end_sent: false,
             },
@@ -178,7 +217,8 @@ impl State {
             return;
         };
         if let (Place::Granted { grant, .. }, Some(spec)) = (&actor.place, &actor.spec) {
-            let message = ToProcess::StartActor { spec: (**spec).clone(), granted: grant.describe() };
+            let (granted, incarnation) = (grant.describe(), actor.lives.incarnation());
+            let message = ToProcess::StartActor { spec: (**spec).clone(), granted, incarnation };
             worker.label.set(&actor.class_name);
             let process = worker.process;
             let position = self.send(process, message);
@@ -204,14 +244,20 @@ impl State {
         let (Place::Granted { grant, .. }, Some(spec)) = (place, actor.spec.take()) else {
             return self.end_worker(number, DeathCause::OutOfScope);
         };
-        let ahead = actor.ahead.take();
+        if actor.lives.may_restart() {
+            actor.spec = Some(spec.clone());
+        }
+        actor.lives.begin();
+        let (ahead, incarnation) = (actor.ahead.take(), actor.lives.incarnation());
         worker.duty = Duty::Actor(id);
+        worker.begun = Some(Instant::now());
         worker.label.set(&actor.class_name);
         let granted = grant.describe();
         let class = actor.class.clone();
+        let crew = actor.crew;
         let watchers = actor.watchers.clone();
         actor.place = Place::Placed { grant, worker: number, position: Position::default() };
-        let missing = self.missing_in_workers(&class);
+        let missing = self.missing_in_workers(crew, &class);
         if let Some(message) = missing {
             if let Some(actor) = self.actors.get_mut(&id) {
                 actor.outcome = Some(DeathCause::CreationFailed(message));
@@ -220,13 +266,16 @@ impl State {
         }
         let sent = match ahead {
             Some(position) => position,
-            None => self.send(process, ToProcess::StartActor { spec: *spec, granted }),
+            None => self.send(process, ToProcess::StartActor { spec: *spec, granted, incarnation }),
         };
         if let Some(Actor { place: Place::Placed { position, .. }, .. }) = self.actors.get_mut(&id) {
             *position = sent;
         }
-        for watcher in watchers {
-            self.send(watcher, ToProcess::ActorUp { actor: id, class: class.clone(), client, pid, incarnation: 1 });
+        // Who calls a later one hears of it when its constructor has run.
+        if incarnation == 1 {
+            for watcher in watchers {
+                self.send(watcher, ToProcess::ActorUp { actor: id, class: class.clone(), client, pid, incarnation });
+            }
         }
     }
 
@@ -236,16 +285,11 @@ impl State {
             self.send(process, ToProcess::ActorDown(death));
         } else if let Some(actor) = self.actors.get_mut(&id) {
             add(&mut actor.watchers, process);
-            let class = actor.class.clone();
-            let Place::Placed { worker, .. } = actor.place else {
-                return;
-            };
-            let place = self
-                .workers
-                .get(&worker)
-                .and_then(|worker| Some((self.processes.get(&worker.process)?.client?, worker.pid)));
-            if let Some((client, pid)) = place {
-                self.send(process, ToProcess::ActorUp { actor: id, class, client, pid, incarnation: 1 });
+            if let Some(ended) = actor.lives.ended() {
+                let message = ended.clone().into_message();
+                self.send(process, message);
+            } else {
+                self.tell_place(id, &[process]);
             }
         } else if self.early.contains_key(&id) || self.parts.store.exists(id.object()) {
             add(&mut self.early.entry(id).or_default().watchers, process);
@@ -257,7 +301,30 @@ impl State {
         }
     }
 
-    pub(super) fn kill_actor(&mut self, process: ProcessId, id: ActorId, request: u64) {
+    /// Tells where an actor is, if it is anywhere.
+    pub(super) fn tell_place(&mut self, id: ActorId, whom: &[ProcessId]) {
+        let Some(actor) = self.actors.get(&id) else {
+            return;
+        };
+        let Place::Placed { worker, .. } = actor.place else {
+            return;
+        };
+        let place = self
+            .workers
+            .get(&worker)
+            .and_then(|worker| Some((self.processes.get(&worker.process)?.client?, worker.pid)));
+        let (class, incarnation) = (actor.class.clone(), actor.lives.incarnation());
+        if let Some((client, pid)) = place {
+            for &process in whom {
+                self.send(process, ToProcess::ActorUp { actor: id, class: class.clone(), client, pid, incarnation });
+            }
+        }
+    }
+
+    pub(super) fn kill_actor(&mut self, process: ProcessId, id: ActorId, restart: bool, request: u64) {
+        if restart && self.kill_process(process, id, request) {
+            return;
+        }
         let answer = if let Some(actor) = self.actors.get_mut(&id) {
             actor.kills.push((process, request));
             match actor.process() {
@@ -294,23 +361,33 @@ impl State {
         let Some(actor) = self.actor_in(process, id) else {
             return;
         };
-        actor.holds.clear();
+        if !actor.lives.may_restart() {
+            actor.holds.clear();
+        }
         actor.started = true;
+        let watchers = if actor.lives.resume() { actor.watchers.clone() } else { Vec::new() };
         if let Place::Placed { position, .. } = actor.place
             && let Some(entry) = self.processes.get_mut(&process)
         {
             entry.outlet.proved(position);
         }
+        self.tell_place(id, &watchers);
     }
 
     pub(super) fn actor_failed(&mut self, process: ProcessId, id: ActorId, message: String) {
         if let Some(actor) = self.actor_in(process, id) {
             actor.outcome.get_or_insert(DeathCause::CreationFailed(message));
-        } else if self.early.get(&id).is_some_and(|early| early.owner == Some(process))
+        } else if self.early.get(&id).is_some_and(|early| early.creator == Some(process))
             && let Some(early) = self.early.remove(&id)
         {
             // Its creator gave it up before it asked for it: an argument of the constructor failed.
             self.mourn(id, early.class_name, 0, DeathCause::CreationFailed(message), &early.watchers);
+        }
+    }
+
+    pub(super) fn actor_leaving(&mut self, process: ProcessId, id: ActorId) {
+        if let Some(actor) = self.actor_in(process, id) {
+            actor.leaving = true;
         }
     }
 
@@ -321,15 +398,26 @@ impl State {
         }
     }
 
-    /// The actor's process is gone and reaped.
-    pub(super) fn actor_gone(&mut self, id: ActorId, pid: u32, status: &str, ending: Option<DeathCause>) {
-        let Some(actor) = self.actors.get_mut(&id) else {
+    /// The actor's process ends it, and has so much time until more is heard of that.
+    pub(super) fn actor_ending(&mut self, process: ProcessId, id: ActorId, exited: bool, within: Duration) {
+        self.actor_ended(process, id, exited);
+        if let Some(Place::Placed { worker, .. }) = self.actor_in(process, id).map(|actor| &actor.place) {
+            let number = *worker;
+            self.limit_end(number, within);
+        }
+    }
+
+    /// The actor's process, worker `number`, is gone and reaped.
+    pub(super) fn actor_gone(&mut self, id: ActorId, number: u64, end: ProcessEnd) {
+        let Some(actor) = self.actors.get(&id).filter(|actor| actor.process() == Some(number)) else {
             return;
         };
-        let cause = ending
-            .or_else(|| actor.outcome.take())
-            .unwrap_or_else(|| DeathCause::Crashed { status: status.to_owned() });
-        self.bury_actor(id, pid, cause);
+        let cause = actor.cause(&end);
+        if self.will_restart(id, &end) {
+            self.restart(id, end);
+        } else {
+            self.bury_actor(id, end.pid, cause);
+        }
     }
 
     /// Tells the death of an actor whose process, worker `number`, is ending and does nothing any more. What it has and who
@@ -339,16 +427,23 @@ impl State {
         if !self.actors.get(&id).is_some_and(|actor| actor.started) {
             return;
         }
+        let Some(Worker { pid, ending, spares, .. }) = self.workers.get(&number) else {
+            return;
+        };
+        let (pid, spares) = (*pid, *spares);
+        let end = ProcessEnd { pid, status, ending: ending.clone(), spares };
+        if self.will_restart(id, &end) {
+            return self.tell_restart(id, end);
+        }
         let (Some(actor), Some(worker)) = (self.actors.remove(&id), self.workers.get_mut(&number)) else {
             return;
         };
-        let Actor { place, kills, outcome, class_name, watchers, .. } = actor;
+        let cause = actor.cause(&end);
+        let Actor { place, kills, class_name, watchers, .. } = actor;
         if let Place::Placed { grant, .. } = place {
             worker.held = Some(grant);
         }
-        worker.kills = kills;
-        let (pid, ending) = (worker.pid, worker.ending.clone());
-        let cause = ending.or(outcome).unwrap_or(DeathCause::Crashed { status });
+        worker.kills.extend(kills);
         self.mourn(id, class_name, pid, cause, &watchers);
     }
 
@@ -363,6 +458,10 @@ impl State {
         };
         match actor.place {
             Place::Waiting => self.waiting.retain(|&other| other != id),
+            Place::Resting { grant, until } => {
+                self.rests.remove(&(until, id));
+                self.parts.pool.give_back(grant);
+            }
             Place::Granted { grant, .. } => {
                 self.seats.retain(|&other| other != id);
                 self.launches.retain(|&other| other != Purpose::Actor(id));
@@ -389,6 +488,47 @@ impl State {
         {
             self.dead.remove(&oldest);
         }
+        self.free_name(id);
+    }
+
+    /// True if an actor that is not dead is about to end, by itself or with its owner, whoever calls it.
+    pub(super) fn is_ending(&self, mut id: ActorId) -> bool {
+        if !self.parts.store.exists(id.object()) {
+            return true;
+        }
+        // Owners are followed no further than there can be different ones.
+        for _ in 0..=self.actors.len() {
+            let owner = match (self.actors.get(&id), self.early.get(&id)) {
+                (Some(actor), _) => {
+                    let said = actor.leaving || actor.outcome.is_some() || !actor.kills.is_empty();
+                    let doomed = actor.process().is_some_and(|number| self.is_doomed(number));
+                    if said || doomed && !self.comes_back(id) {
+                        return true;
+                    }
+                    Some(actor.owner)
+                }
+                (None, Some(early)) => early.owner,
+                // It has been declared dead, and its process still ends.
+                (None, None) => return true,
+            };
+            let owner = owner.and_then(|owner| self.processes.get(&owner)).and_then(|entry| entry.worker);
+            match owner.and_then(|number| self.workers.get(&number)) {
+                Some(worker) if worker.is_doomed() => return true,
+                Some(Worker { duty: Duty::Actor(parent), .. }) => id = *parent,
+                _ => return false,
+            }
+        }
+        false
+    }
+
+    /// True if the actor lives in `process`.
+    pub(super) fn lives_in(&self, process: ProcessId, id: ActorId) -> bool {
+        let number = self.actors.get(&id).and_then(Actor::process);
+        number.and_then(|number| self.workers.get(&number)).is_some_and(|worker| worker.process == process)
+    }
+
+    fn is_doomed(&self, number: u64) -> bool {
+        self.workers.get(&number).is_some_and(Worker::is_doomed)
     }
 
     /// Looks for actors whose last strong handle is gone.
@@ -410,7 +550,7 @@ impl State {
                     }
                 }
                 Place::Granted { worker: Some(worker), .. } => self.end_worker(worker, DeathCause::OutOfScope),
-                Place::Waiting | Place::Granted { worker: None, .. } => {
+                Place::Waiting | Place::Resting { .. } | Place::Granted { worker: None, .. } => {
                     self.actor_down(id, DeathCause::OutOfScope);
                 }
             }
@@ -422,16 +562,17 @@ impl State {
         }
     }
 
-    /// A process is gone: what it owned ends, and it watches nothing any more.
+    /// A process is gone: what it owned ends, and it watches nothing and waits for no name any more.
     pub(super) fn owner_died(&mut self, process: ProcessId) {
+        self.forget_claims(process);
         for actor in self.actors.values_mut() {
             actor.watchers.retain(|&watcher| watcher != process);
         }
         for early in self.early.values_mut() {
             early.watchers.retain(|&watcher| watcher != process);
         }
-        let expected: Vec<_> =
-            self.early.iter().filter(|(_, early)| early.owner == Some(process)).map(|(&id, _)| id).collect();
+        let lost = |early: &Early| early.owner == Some(process) || early.creator == Some(process);
+        let expected: Vec<_> = self.early.iter().filter(|(_, early)| lost(early)).map(|(&id, _)| id).collect();
         for id in expected {
             if let Some(early) = self.early.remove(&id) {
                 self.mourn(id, early.class_name, 0, DeathCause::OwnerDied, &early.watchers);

@@ -16,6 +16,9 @@
 //!   group has been killed. Everything else (its client, resources, the replies to who killed it, what it owns) waits until
 //!   it is gone, since the kernel may still be at work for it.
 //!
+//! - SC-63: if the actor is going to be restarted they hear of that instead (`node/restarts.rs`); it gets its next
+//!   process when this one is gone.
+//!
 //! The one message of its that could still change what its actor died of is that it ends in good order. A process that
 //! a signal ends before that was heard has not.
 

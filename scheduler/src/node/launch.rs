@@ -8,7 +8,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, PipeReader, Read};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,10 @@ const SELF: &str = "/proc/self/exe";
 /// The place of the exit code among the fields of `/proc/<pid>/stat` behind the state.
 const EXIT_CODE: usize = 48;
 
-/// What all workers of a node are started with.
+/// The variables by which libraries learn how many threads to start.
+const THREAD_VARIABLES: [&str; 2] = ["OMP_NUM_THREADS", "RAYON_NUM_THREADS"];
+
+/// What all workers of a crew are started with.
 #[derive(Debug)]
 pub(super) struct Recipe {
     pub(super) exe: Option<PathBuf>,
@@ -37,6 +40,21 @@ pub(super) struct Recipe {
     pub(super) has_gpus: bool,
     /// Whether workers may be copies of a template.
     pub(super) forks: bool,
+    /// What a driver of another process has brought; `None`: the driver is in this one.
+    pub(super) home: Option<Home>,
+}
+
+/// Where the workers of a driver of another process come from: they are as if that had started them.
+#[derive(Debug)]
+pub(super) struct Home {
+    /// The file that they run.
+    pub(super) exe: OwnedFd,
+    /// Their working directory.
+    pub(super) dir: OwnedFd,
+    pub(super) args: Vec<OsString>,
+    pub(super) vars: Vec<(OsString, OsString)>,
+    /// The name of that file if it is not the driver's own executable.
+    pub(super) foreign: Option<String>,
 }
 
 /// A process that was just started, with the node's ends of all ways to it.
@@ -49,24 +67,58 @@ pub(super) struct Launched {
     pub(super) err: PipeReader,
 }
 
+impl Home {
+    /// Returns a path by which a child finds the executable, which has this process's descriptors until it runs that; or
+    /// one for a wrapper, which does not.
+    fn exe_path(&self, is_direct: bool) -> String {
+        let fd = self.exe.as_raw_fd();
+        if is_direct { format!("/proc/self/fd/{fd}") } else { format!("/proc/{}/fd/{fd}", std::process::id()) }
+    }
+}
+
 impl Recipe {
-    /// Starts a worker with further variables and the GPUs of `gpu_ids`.
+    /// Starts a worker with further variables and the GPUs of `gpu_ids`, whose work has CPUs for `threads` threads.
     ///
     /// Must be called on the thread that outlives all workers: the kernel kills them when it ends.
-    pub(super) fn launch(&self, env: &[(String, String)], gpu_ids: &[u32]) -> io::Result<Launched> {
-        self.start(false, UnixStream::pair()?, env, gpu_ids)
+    pub(super) fn launch(&self, env: &[(String, String)], gpu_ids: &[u32], threads: u32) -> io::Result<Launched> {
+        self.start(false, UnixStream::pair()?, env, gpu_ids, threads)
     }
 
     /// Starts a template; like [`Recipe::launch`], but with a socket pair in which the page of pids waits.
     pub(super) fn launch_template(&self, streams: (UnixStream, UnixStream)) -> io::Result<Launched> {
-        self.start(true, streams, &[], &[])
+        self.start(true, streams, &[], &[], 1)
+    }
+
+    /// Returns the variables that say how many threads to start, but for those that the user has set: in this process's
+    /// environment, for all workers, or in `env` for one.
+    ///
+    /// A process has them from its start, because some libraries read them before anything else of it runs, with what
+    /// the work needs that it is started for, otherwise with 1. One that takes other work sets them anew before that
+    /// begins (`worker/src/duty.rs`).
+    pub(super) fn thread_variables(&self, env: &[(String, String)]) -> impl Iterator<Item = &'static str> {
+        let is_set = move |name: &&str| {
+            let inherited = match &self.home {
+                Some(home) => home.vars.iter().any(|(key, _)| key == name),
+                None => std::env::var_os(name).is_some(),
+            };
+            inherited || self.env.iter().chain(env).any(|(key, _)| key == name)
+        };
+        THREAD_VARIABLES.into_iter().filter(move |name| !is_set(name))
     }
 
     /// Returns true if workers without variables of their own may be copies of a template.
     ///
     /// The copies are of this program, and run it from where it found out what it is.
     pub(super) fn forks(&self) -> bool {
-        self.forks && self.exe.is_none() && self.wrapper.is_empty()
+        self.forks && self.foreign().is_none() && self.wrapper.is_empty()
+    }
+
+    /// Returns the name of the workers' executable if it is not their driver's own.
+    pub(super) fn foreign(&self) -> Option<String> {
+        match &self.home {
+            Some(home) => home.foreign.clone(),
+            None => self.exe.as_ref().map(|exe| exe.display().to_string()),
+        }
     }
 
     /// Returns what a process with these GPUs sees of them; `None` without any on this node.
@@ -81,6 +133,7 @@ impl Recipe {
         (stream, child_stream): (UnixStream, UnixStream),
         env: &[(String, String)],
         gpu_ids: &[u32],
+        threads: u32,
     ) -> io::Result<Launched> {
         let (out, child_out) = io::pipe()?;
         let (err, child_err) = io::pipe()?;
@@ -91,6 +144,7 @@ impl Recipe {
         let mark = MarkText { template, parent, inode, session_dir: self.session_dir.clone() };
 
         let mut command = self.command();
+        command.envs(self.thread_variables(env).map(|name| (name, threads.to_string())));
         command.envs(self.env.iter().map(|(key, value)| (key, value)));
         command.envs(env.iter().map(|(key, value)| (key, value)));
         if let Some(gpus) = self.gpus(gpu_ids) {
@@ -114,7 +168,11 @@ impl Recipe {
     }
 
     fn command(&self) -> Command {
-        let mut args = std::env::args_os();
+        let mut args = match &self.home {
+            Some(home) => home.args.clone(),
+            None => std::env::args_os().collect(),
+        }
+        .into_iter();
         let name = args.next();
         let (program, words) = match self.wrapper.split_first() {
             Some((program, words)) => (OsString::from(program), words),
@@ -122,18 +180,25 @@ impl Recipe {
         };
         let mut command = Command::new(program);
         if self.wrapper.is_empty() {
-            if let (None, Some(name)) = (&self.exe, name) {
+            if let (None, Some(name)) = (self.foreign(), name) {
                 command.arg0(name);
             }
         } else {
             command.args(words).arg(self.program());
         }
         command.args(args);
+        if let Some(home) = &self.home {
+            command.env_clear().envs(home.vars.iter().map(|(key, value)| (key, value)));
+            command.current_dir(format!("/proc/self/fd/{}", home.dir.as_raw_fd()));
+        }
         command
     }
 
     /// Names the executable; below a wrapper `/proc/self` would be the wrapper's.
     fn program(&self) -> OsString {
+        if let Some(home) = &self.home {
+            return home.exe_path(self.wrapper.is_empty()).into();
+        }
         match &self.exe {
             Some(exe) => exe.into(),
             None if self.wrapper.is_empty() => SELF.into(),
@@ -195,6 +260,12 @@ pub(super) fn describe(status: io::Result<Option<WaitStatus>>) -> String {
         (None, Some(signal)) => describe_signal(signal),
         (None, None) => format!("the status {:#x}", status.as_raw()),
     }
+}
+
+/// True if a process was ended by SIGKILL: by somebody else, whatever it did.
+pub(super) fn was_killed(status: &io::Result<Option<WaitStatus>>) -> bool {
+    let signal = status.as_ref().ok().and_then(|status| status.as_ref()?.terminating_signal());
+    signal == Some(Signal::KILL.as_raw())
 }
 
 /// Describes the end of a process that a signal ended.

@@ -163,7 +163,7 @@ impl State {
     /// Lists who waits for resources or a worker: one of each shape and submitter.
     fn waiters(&self) -> Vec<(Option<ProcessId>, Shape)> {
         let actors = self.waiting.iter().filter_map(|id| self.actors.get(id)).map(|actor| {
-            let shape = Shape { demand: actor.demand().clone(), dedicated: actor.is_dedicated() };
+            let shape = Shape { crew: actor.crew(), demand: actor.demand().clone(), dedicated: actor.is_dedicated() };
             (None, shape)
         });
         // Of those that want a process of their own one is enough: they are no lease's like.

@@ -23,7 +23,7 @@ use std::thread;
 use crossbeam::channel::{Sender, unbounded};
 use ipc_channel::ipc::IpcSender;
 
-use crate::protocol::{Envelope, ToProcess};
+use crate::protocol::{ActorName, Answer, Envelope, ToProcess};
 use crate::sys;
 use crate::trace::tell;
 
@@ -115,6 +115,12 @@ fn cost(message: &ToProcess) -> usize {
             spec.args.bytes.len() + spec.args.ids.len() * 16 + spec.options.len() + pairs(&spec.env)
         }
         ToProcess::RunTask { spec, .. } => spec.args.bytes.len() + spec.args.ids.len() * 16 + pairs(&spec.env),
+        ToProcess::Reply { answer: Answer::Names(names), .. } => {
+            names.iter().map(|ActorName { namespace, name }| namespace.len() + name.len() + 16).sum()
+        }
+        ToProcess::Reply { answer: Answer::Named(holder) | Answer::NameTaken(holder), .. } => {
+            holder.class.name.len() + holder.class_name.len() + holder.options.len()
+        }
         _ => 0,
     };
     // The kernel accounts for a large message in pages or more.

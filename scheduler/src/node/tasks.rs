@@ -8,7 +8,9 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
+use std::time::Instant;
 
+use super::crews::CrewId;
 use super::outlet::Position;
 use super::state::State;
 use super::workers::{Duty, Purpose};
@@ -21,6 +23,7 @@ use crate::trace::tell;
 /// What placement needs to know of a task.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Shape {
+    pub(super) crew: CrewId,
     pub(super) demand: Demand,
     /// True if it needs a process of its own: for its variables or its GPUs.
     pub(super) dedicated: bool,
@@ -71,9 +74,9 @@ impl TaskQueue {
         self.shapes.iter().map(|(shape, tasks)| (shape, tasks.values().copied()))
     }
 
-    /// Lists the tasks that wait for a pool worker.
-    pub(super) fn take_pooled(&self) -> Vec<TaskId> {
-        let pooled = self.shapes.iter().filter(|(shape, _)| !shape.dedicated);
+    /// Lists the tasks of a crew that wait for a pool worker.
+    pub(super) fn take_pooled(&self, crew: CrewId) -> Vec<TaskId> {
+        let pooled = self.shapes.iter().filter(|(shape, _)| shape.crew == crew && !shape.dedicated);
         pooled.flat_map(|(_, tasks)| tasks.values().copied()).collect()
     }
 }
@@ -154,31 +157,33 @@ impl State {
     pub(super) fn submit_task(&mut self, process: ProcessId, spec: TaskSpec) {
         let id = spec.task;
         let call = spec.call;
+        let crew = self.crew_of(process);
         let lost = match self.parts.pool.infeasible(&spec.demand) {
             Some(message) => Some(LostTask::Infeasible(message)),
-            None => self.missing_in_workers(&spec.function).map(LostTask::NoWorker),
+            None => self.missing_in_workers(crew, &spec.function).map(LostTask::NoWorker),
         };
         if let Some(reason) = lost {
             self.send(process, ToProcess::TaskLost { call, reason });
             return;
         }
         let dedicated = spec.demand.has_gpus() || !spec.env.is_empty();
-        let shape = Shape { demand: spec.demand.clone(), dedicated };
+        let shape = Shape { crew, demand: spec.demand.clone(), dedicated };
         let (depth, env) = (spec.depth, spec.env.clone());
         self.enqueue(process, id, call, shape, depth, env, Content::Task(Some(Box::new(spec))));
     }
 
     pub(super) fn ask_lease(&mut self, process: ProcessId, spec: LeaseSpec) {
         let LeaseSpec { lease, demand, depth, function, function_name } = spec;
+        let crew = self.crew_of(process);
         let lost = match self.parts.pool.infeasible(&demand) {
             Some(message) => Some(LostTask::Infeasible(message)),
-            None => self.missing_in_workers(&function).map(LostTask::NoWorker),
+            None => self.missing_in_workers(crew, &function).map(LostTask::NoWorker),
         };
         if let Some(reason) = lost {
             self.send(process, ToProcess::LeaseLost { lease, reason });
             return;
         }
-        let shape = Shape { demand, dedicated: false };
+        let shape = Shape { crew, demand, dedicated: false };
         let content = Content::Lease { function_name, recalled: false };
         self.enqueue(process, lease, 0, shape, depth, Vec::new(), content);
     }
@@ -238,10 +243,12 @@ impl State {
             duty => *duty = Duty::Tasks(vec![id]),
         }
         worker.used = true;
+        worker.begun = Some(Instant::now());
         let dedicated = !worker.is_pool();
         worker.label.set(&function_name);
         let process = worker.process;
-        let missing = spec.as_ref().and_then(|spec| self.missing_in_workers(&spec.function));
+        let crew = worker.crew;
+        let missing = spec.as_ref().and_then(|spec| self.missing_in_workers(crew, &spec.function));
         let Some(task) = self.tasks.get_mut(&id) else {
             return;
         };
@@ -313,11 +320,29 @@ impl State {
             return false;
         }
         worker.duty = Duty::None;
-        if worker.is_pool() && !worker.is_doomed() {
+        if worker.worn_out {
+            self.retire_worker(number);
+        } else if worker.is_pool() && !worker.is_doomed() {
             worker.label.set("worker");
             self.idle.push(number);
         }
         true
+    }
+
+    /// A function has run as often in a worker as it may: nothing new is placed there, and it retires when it is empty.
+    pub(super) fn worn_out(&mut self, process: ProcessId) {
+        let number = self.processes.get(&process).and_then(|entry| entry.worker);
+        let Some((number, worker)) = number.and_then(|number| Some((number, self.workers.get_mut(&number)?))) else {
+            return;
+        };
+        if !worker.is_pool() || worker.is_doomed() {
+            return;
+        }
+        worker.worn_out = true;
+        if matches!(worker.duty, Duty::None) {
+            self.idle.retain(|&idle| idle != number);
+            self.retire_worker(number);
+        }
     }
 
     /// The task's thread waits, and lends its CPUs, or goes on, and takes them back at once.
@@ -337,14 +362,34 @@ impl State {
         }
     }
 
-    /// Tells the submitter that a task will never answer, or a lease is no more.
+    /// Ends a task that will never answer, or a lease that is no more, and tells the submitter.
     pub(super) fn lose_task(&mut self, id: TaskId, reason: LostTask) {
+        self.tell_lost(id, reason);
+        self.forget_task(id);
+    }
+
+    /// Tells the submitter that a task will never answer, or a lease is no more.
+    pub(super) fn tell_lost(&mut self, id: TaskId, reason: LostTask) {
         if let Some(task) = self.tasks.get(&id) {
             let (submitter, call, lease) = (task.submitter, task.call, task.is_lease());
-            self.forget_task(id);
             let news =
                 if lease { ToProcess::LeaseLost { lease: id, reason } } else { ToProcess::TaskLost { call, reason } };
             self.send(submitter, news);
+        }
+    }
+
+    /// Counts the tasks and leases that wait, and those that run.
+    pub(super) fn count_tasks(&self) -> (usize, usize) {
+        let running = |task: &&Task| matches!(task.state, TaskState::Running { .. });
+        let count = self.tasks.values().filter(running).count();
+        (self.tasks.len() - count, count)
+    }
+
+    /// The process that was started for a task is gone before it joined: another one is started.
+    pub(super) fn launch_task_again(&mut self, id: TaskId) {
+        if let Some(Task { state: TaskState::Granted { worker, .. }, .. }) = self.tasks.get_mut(&id) {
+            *worker = None;
+            self.launches.push_back(Purpose::Task(id));
         }
     }
 
@@ -411,7 +456,7 @@ mod tests {
     use super::*;
 
     fn shape(cpus: f64) -> Shape {
-        Shape { demand: Demand::new().cpus(cpus).unwrap(), dedicated: false }
+        Shape { crew: CrewId::OWN, demand: Demand::new().cpus(cpus).unwrap(), dedicated: false }
     }
 
     #[test]
@@ -436,8 +481,8 @@ mod tests {
         let mut queue = TaskQueue::default();
         let task = TaskId::random();
         let rank = queue.push(shape(1.0), 0, task);
-        assert_eq!(queue.take_pooled(), [task]);
+        assert_eq!(queue.take_pooled(CrewId::OWN), [task]);
         queue.remove(&shape(1.0), rank);
-        assert!(queue.is_empty() && queue.take_pooled().is_empty());
+        assert!(queue.is_empty() && queue.take_pooled(CrewId::OWN).is_empty());
     }
 }

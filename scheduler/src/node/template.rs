@@ -22,8 +22,9 @@ use std::time::{Duration, Instant};
 use ipc_channel::ipc::IpcSender;
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::crews::{Crew, CrewId};
 use super::launch::{self, Launched};
-use super::state::State;
+use super::state::{Parts, State};
 use super::workers::{Origin, Purpose};
 use crate::bootstrap::Hello;
 use crate::ids::ProcessId;
@@ -152,79 +153,65 @@ impl Template {
 
 impl State {
     /// Starts a template if there is to be one and is none.
-    pub(super) fn tend_template(&mut self) {
-        if self.template.running.is_some() || self.template.given_up || !self.parts.recipe.forks() {
+    pub(super) fn tend_template(&mut self, id: CrewId) {
+        let number = self.next_worker;
+        let Some(crew) = self.crews.get_mut(&id) else {
+            return;
+        };
+        if crew.template.running.is_some() || crew.template.given_up || !crew.recipe.forks() {
             return;
         }
-        match self.start_template() {
-            Ok(running) => self.template.running = Some(running),
+        self.next_worker += 1;
+        match start_template(&self.parts, id, crew, number) {
+            Ok(running) => crew.template.running = Some(running),
             Err(error) => {
                 tell!(Debug, debug, %error, "no template process could be started");
-                self.template.given_up = true;
+                crew.template.given_up = true;
             }
         }
     }
 
-    fn start_template(&mut self) -> io::Result<Running> {
-        let (page, file) = PidPage::create()?;
-        let streams = UnixStream::pair()?;
-        template::send_fds(&streams.0, &[file.as_fd()])?;
-        let Launched { pid, pidfd, stream, out, err } = self.parts.recipe.launch_template(streams)?;
-        let watched = stream.try_clone();
-        let number = self.next_number();
-        let label = Label::new();
-        label.set("template");
-        let text = pid.as_raw_pid().unsigned_abs();
-        self.parts.logs.post(logs::Order::Add { worker: number, pid: text, label, out, err });
-        let patience = self.parts.start_timeout.min(START);
-        let mut running = Running {
-            number,
-            pid,
-            stream,
-            page,
-            orders: None,
-            open: VecDeque::new(),
-            next_word: 0,
-            deadline: Some(Instant::now() + patience),
-            ending: false,
-        };
-        let words = match watched {
-            Ok(stream) => watch::Words::Template(stream),
-            Err(_) => {
-                running.kill();
-                watch::Words::None
-            }
-        };
-        self.parts.watch.post(watch::Order::Add { worker: number, pidfd, words });
-        Ok(running)
+    /// Returns the crew whose template has this number.
+    pub(super) fn crew_of_template(&self, number: u64) -> Option<CrewId> {
+        self.crews.iter().find(|(_, crew)| crew.template.is(number)).map(|(&id, _)| id)
+    }
+
+    /// Kills the template of this number; false if there is none.
+    pub(super) fn kill_template(&mut self, number: u64) -> bool {
+        let crew = self.crews.values_mut().find(|crew| crew.template.is(number));
+        crew.map(|crew| crew.template.kill()).is_some()
     }
 
     /// True if work is to wait for the template, which will soon be ready.
-    pub(super) fn awaits_template(&self) -> bool {
-        let Some(running) = self.template.running.as_ref().filter(|running| !running.ending) else {
+    pub(super) fn awaits_template(&self, id: CrewId) -> bool {
+        let Some(crew) = self.crews.get(&id) else {
+            return true;
+        };
+        let Some(running) = crew.template.running.as_ref().filter(|running| !running.ending) else {
             return false;
         };
         // What a worker is born with says what the driver's registry is.
-        !self.template.had_one && running.orders.is_none() || running.orders.is_some() && self.driver.is_none()
+        !crew.template.had_one && running.orders.is_none() || running.orders.is_some() && crew.registry.is_none()
     }
 
     /// How many processes may be in the making at once, if a template makes them.
-    pub(super) fn orders_at_once(&self) -> usize {
-        if self.template.is_ready() { ORDERS_AT_ONCE } else { 0 }
+    pub(super) fn orders_at_once(&self, id: CrewId) -> usize {
+        if self.crews.get(&id).is_some_and(|crew| crew.template.is_ready()) { ORDERS_AT_ONCE } else { 0 }
     }
 
     /// Has the template make a worker; false if it cannot, and nothing has happened.
-    pub(super) fn order(&mut self, purpose: Option<Purpose>, gpu_ids: &[u32]) -> bool {
-        if !self.template.is_ready() {
+    pub(super) fn order(&mut self, id: CrewId, purpose: Option<Purpose>, gpu_ids: &[u32]) -> bool {
+        let Some(crew) = self.crews.get(&id).filter(|crew| crew.template.is_ready()) else {
             return false;
-        }
+        };
+        let gpus = crew.recipe.gpus(gpu_ids).filter(|_| !gpu_ids.is_empty());
         let process = ProcessId::random();
         let number = self.next_number();
-        let gpus = self.parts.recipe.gpus(gpu_ids).filter(|_| !gpu_ids.is_empty());
         let ordered = (|| {
             let ((out, child_out), (err, child_err)) = (io::pipe()?, io::pipe()?);
-            let welcome = self.welcome(process, Some(number))?;
-            let running = self.template.running.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+            let welcome = self.welcome(process, id, Some(number))?;
+            let crew = self.crews.get_mut(&id);
+            let running = crew.and_then(|crew| crew.template.running.as_mut()).ok_or(io::ErrorKind::NotConnected)?;
             let ordered = Ordered { gpus, welcome, out: &child_out, err: &child_err };
             let sent = running.order(number, ordered);
             if sent.is_err() {
@@ -238,7 +225,7 @@ impl State {
         })();
         match ordered {
             Ok(output) => {
-                self.add_worker(number, process, purpose, Origin::Ordered(output));
+                self.add_worker(number, process, id, purpose, Origin::Ordered(output));
                 true
             }
             Err(error) => {
@@ -250,21 +237,29 @@ impl State {
     }
 
     /// The template is ready, or says that it never will be.
-    pub(super) fn template_hello(&mut self, hello: Hello) {
-        let Some(running) = &mut self.template.running else {
+    pub(super) fn template_hello(&mut self, id: CrewId, hello: Hello) {
+        let Some(template) = self.crews.get_mut(&id).map(|crew| &mut crew.template) else {
+            return;
+        };
+        let Some(running) = &mut template.running else {
             return;
         };
         running.deadline = None;
-        if hello.name.is_empty() {
-            // It tells why on its stderr.
-            running.ending = true;
-            self.template.given_up = true;
+        if running.ending {
             return;
         }
-        match IpcSender::connect(hello.name) {
+        if !hello.has_server() {
+            // It tells why on its stderr.
+            running.ending = true;
+            template.given_up = true;
+            return;
+        }
+        let reached = hello.connect();
+        self.parts.clear_boot(running.pid.as_raw_pid().unsigned_abs());
+        match reached {
             Ok(orders) => {
                 running.orders = Some(orders);
-                self.template.had_one = true;
+                template.had_one = true;
             }
             Err(error) => {
                 tell!(Debug, debug, %error, "the template cannot be reached");
@@ -273,9 +268,9 @@ impl State {
         }
     }
 
-    /// Takes over the workers that have been forked.
-    pub(super) fn look_at_forks(&mut self) {
-        let Some(running) = &mut self.template.running else {
+    /// Takes over the workers that have been forked for a crew.
+    pub(super) fn look_at_forks(&mut self, id: CrewId) {
+        let Some(running) = self.crews.get_mut(&id).and_then(|crew| crew.template.running.as_mut()) else {
             return;
         };
         let mut seen = Vec::new();
@@ -290,7 +285,9 @@ impl State {
         for (worker, word) in seen {
             match i32::try_from(word).ok().and_then(Pid::from_raw) {
                 Some(pid) => {
-                    self.template.failures = 0;
+                    if let Some(crew) = self.crews.get_mut(&id) {
+                        crew.template.failures = 0;
+                    }
                     self.adopt(worker, pid);
                 }
                 None => {
@@ -302,23 +299,63 @@ impl State {
         }
     }
 
-    /// The template has ended: what it has not carried out is done without it.
-    pub(super) fn template_gone(&mut self) {
-        if let Some(running) = &mut self.template.running {
+    /// The template of a crew has ended: what it has not carried out is done without it.
+    pub(super) fn template_gone(&mut self, id: CrewId) {
+        let Some(template) = self.crews.get_mut(&id).map(|crew| &mut crew.template) else {
+            return;
+        };
+        if let Some(running) = &mut template.running {
+            self.parts.clear_boot(running.pid.as_raw_pid().unsigned_abs());
             let status = launch::describe(launch::reap(running.pid));
             tell!(Debug, debug, pid = running.pid.as_raw_pid(), status, "the template has ended");
             self.parts.logs.post(logs::Order::Finish { worker: running.number });
             running.ending = true;
         }
-        self.template.had_one = true;
-        self.template.failures += 1;
-        self.look_at_forks();
-        self.template.given_up |= self.template.failures >= MOST_FAILURES;
-        let Some(running) = self.template.running.take() else {
+        template.had_one = true;
+        template.failures += 1;
+        self.look_at_forks(id);
+        let Some(template) = self.crews.get_mut(&id).map(|crew| &mut crew.template) else {
+            return;
+        };
+        template.given_up |= template.failures >= MOST_FAILURES;
+        let Some(running) = template.running.take() else {
             return;
         };
         for open in running.open {
             self.spawn_instead(open.worker);
         }
     }
+}
+
+fn start_template(parts: &Parts, id: CrewId, crew: &Crew, number: u64) -> io::Result<Running> {
+    let (page, file) = PidPage::create()?;
+    let streams = UnixStream::pair()?;
+    template::send_fds(&streams.0, &[file.as_fd()])?;
+    let Launched { pid, pidfd, stream, out, err } = crew.recipe.launch_template(streams)?;
+    let watched = stream.try_clone();
+    let label = Label::new();
+    label.set("template");
+    let text = pid.as_raw_pid().unsigned_abs();
+    parts.logs.post(logs::Order::Add { worker: number, driver: id.number(), pid: text, label, out, err });
+    let patience = parts.start_timeout.min(START);
+    let mut running = Running {
+        number,
+        pid,
+        stream,
+        page,
+        orders: None,
+        open: VecDeque::new(),
+        next_word: 0,
+        deadline: Some(Instant::now() + patience),
+        ending: false,
+    };
+    let words = match watched {
+        Ok(stream) => watch::Words::Template(stream),
+        Err(_) => {
+            running.kill();
+            watch::Words::None
+        }
+    };
+    parts.watch.post(watch::Order::Add { worker: number, pidfd, words });
+    Ok(running)
 }

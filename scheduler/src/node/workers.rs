@@ -1,4 +1,5 @@
-//! The life of a worker process, from its start to its funeral.
+//! The life of a worker process: its start, what it does, its order to end. How it joins is in `node/joining.rs`, its
+//! end in `node/funerals.rs`.
 //!
 //! ```text
 //!             hello, welcome            Ready                   work
@@ -12,43 +13,36 @@
 //! needs. A *dedicated* one was started for one piece of work, with its variables and GPUs, and ends
 //! with it. Where it can be, a worker is a copy of the template (`node/template.rs`): it has its Welcome from
 //! the start and says no hello; with variables of its own it is started by itself, so that they are there
-//! before anything of it runs. Pool workers are never ended before the node: what their past tasks have left behind (refs,
+//! before anything of it runs. Pool workers are not ended before the node, but for those that have worn out (`max_calls`): what their past tasks have left behind (refs,
 //! calls under way) stays alive, and their number is bounded by `max_processes`.
 
-use std::collections::HashSet;
 use std::io::PipeReader;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use ipc_channel::ipc::IpcSender;
-use mobula_store::ClientKey;
 use rustix::process::Pid;
 
 use super::actors::Actor;
+use super::barrier;
+use super::crews::CrewId;
 use super::launch::{self, Launched};
+use super::restarts::ProcessEnd;
 use super::state::State;
 use super::tasks::TaskState;
-use super::{NodeError, barrier};
 use crate::bootstrap::Hello;
-use crate::death::{DeathCause, LostTask};
+use crate::death::DeathCause;
 use crate::ids::{ActorId, ProcessId, TaskId};
 use crate::logs::{self, Label};
-use crate::protocol::{Answer, Envelope, RegistryKey, ToProcess, Welcome};
-use crate::resources::Grant;
+use crate::protocol::{Answer, ToProcess};
+use crate::resources::{Demand, Grant};
 use crate::trace::tell;
-use crate::watch::{Order, Sighting, Words};
-
-/// After so many failed starts in a row everything that waits for a worker fails.
-const MOST_FAILED_STARTS: u32 = 3;
+use crate::watch::{Order, Words};
 
 /// How long a retired worker may deliver before it is killed.
 const RETIREMENT: Duration = Duration::from_secs(10);
 
-/// How long the node's end waits for killed processes: only the kernel can hold one up longer.
-const LAST_WAIT: Duration = Duration::from_secs(10);
-
 /// What is most often wrong with a worker that does not join.
-const HINT: &str = "; does main call mobula::init (or carry #[mobula::main]) before anything else?";
+pub(super) const HINT: &str = "; does main call mobula::init (or carry #[mobula::main]) before anything else?";
 
 /// What a dedicated worker is started for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,14 +68,16 @@ type Needs = (Vec<(String, String)>, Vec<u32>);
 
 pub(super) struct Worker {
     pub(super) process: ProcessId,
+    /// The driver that it works for.
+    pub(super) crew: CrewId,
     /// The child; `None` until the template has answered.
     pub(super) child: Option<Pid>,
     /// What tells its end, if the watch thread does not have it.
-    pidfd: Option<OwnedFd>,
+    pub(super) pidfd: Option<OwnedFd>,
     /// Its pid as it says itself; that of the child until then.
     pub(super) pid: u32,
     /// What it prints comes here, as long as nobody reads it.
-    output: Option<(PipeReader, PipeReader)>,
+    pub(super) output: Option<(PipeReader, PipeReader)>,
     pub(super) label: Label,
     pub(super) duty: Duty,
     /// `None` for a pool worker.
@@ -92,17 +88,31 @@ pub(super) struct Worker {
     pub(super) kills: Vec<(ProcessId, u64)>,
     /// True if a task has run in it: then it becomes no actor's process.
     pub(super) used: bool,
+    /// A function has run in it as often as it may in one process.
+    pub(super) worn_out: bool,
+    /// A task in it was cancelled by force.
+    pub(super) ends_by_force: bool,
+    /// When it has begun what it does.
+    pub(super) begun: Option<Instant>,
+    /// Set when it is killed because memory is short: the message for who loses by it.
+    pub(super) short_of_memory: Option<String>,
     /// Set when the node ends it: what its actor died of.
     pub(super) ending: Option<DeathCause>,
-    /// When it is killed if it has not joined, or not retired, by then.
-    deadline: Option<Instant>,
+    /// True if the node ends the process and not its actor, which may be restarted.
+    pub(super) spares: bool,
+    /// When it is killed if it has not joined, not retired, or not ended its actor by then.
+    pub(super) deadline: Option<Instant>,
     /// A hello that waits for the first driver.
-    hello: Option<Hello>,
+    pub(super) hello: Option<Hello>,
     /// Why it could not join, if the node knows better than its exit status.
-    trouble: Option<String>,
-    status: Option<String>,
-    all_heard: bool,
-    tail: Option<String>,
+    pub(super) trouble: Option<String>,
+    pub(super) status: Option<String>,
+    /// That was SIGKILL.
+    pub(super) was_killed: bool,
+    /// It has said hello and was not there for the answer.
+    pub(super) unreached: bool,
+    pub(super) all_heard: bool,
+    pub(super) tail: Option<String>,
 }
 
 /// How a worker comes to be.
@@ -134,13 +144,13 @@ impl Worker {
 }
 
 impl State {
-    /// Starts a process: for `purpose`, or for the pool.
-    pub(super) fn launch(&mut self, purpose: Option<Purpose>) {
+    /// Starts a process of a crew: for `purpose`, or for the pool.
+    pub(super) fn launch(&mut self, crew: CrewId, purpose: Option<Purpose>) {
         let Some((env, gpu_ids)) = self.needs(purpose) else {
             return;
         };
-        if !env.is_empty() || !self.order(purpose, &gpu_ids) {
-            self.spawn(purpose, &env, &gpu_ids);
+        if !env.is_empty() || !self.order(crew, purpose, &gpu_ids) {
+            self.spawn(crew, purpose, &env, &gpu_ids);
         }
     }
 
@@ -153,30 +163,60 @@ impl State {
         }
     }
 
+    /// Returns how many threads the work of a process has CPUs for.
+    fn threads(&self, purpose: Option<Purpose>) -> u32 {
+        let demand = match purpose {
+            None => None,
+            Some(Purpose::Actor(id)) => self.actors.get(&id).map(Actor::demand),
+            Some(Purpose::Task(id)) => self.tasks.get(&id).map(|task| &task.shape.demand),
+        };
+        demand.map_or(1, Demand::threads)
+    }
+
+    /// Returns the variables that worker `number` may set when it takes work.
+    pub(super) fn thread_variables(&self, crew: CrewId, number: Option<u64>) -> Vec<String> {
+        let purpose = number.and_then(|number| self.workers.get(&number)?.purpose);
+        // What the template makes has no variables of its own.
+        let env = purpose.and_then(|purpose| self.needs(Some(purpose))).map(|(env, _)| env).unwrap_or_default();
+        let recipe = self.crews.get(&crew).map(|crew| &crew.recipe);
+        recipe.into_iter().flat_map(|recipe| recipe.thread_variables(&env)).map(str::to_owned).collect()
+    }
+
     pub(super) fn next_number(&mut self) -> u64 {
         let number = self.next_worker;
         self.next_worker += 1;
         number
     }
 
-    fn spawn(&mut self, purpose: Option<Purpose>, env: &[(String, String)], gpu_ids: &[u32]) {
-        let launched = match self.parts.recipe.launch(env, gpu_ids) {
+    fn spawn(&mut self, id: CrewId, purpose: Option<Purpose>, env: &[(String, String)], gpu_ids: &[u32]) {
+        let threads = self.threads(purpose);
+        let Some(crew) = self.crews.get(&id) else {
+            return;
+        };
+        let launched = match crew.recipe.launch(env, gpu_ids, threads) {
             Ok(launched) => launched,
             Err(error) => {
-                let program = self.parts.recipe.exe.as_deref();
-                let program = program.map_or("this executable".into(), |path| path.display().to_string());
+                let program = crew.recipe.foreign().unwrap_or_else(|| "this executable".into());
                 let message = format!("no worker process could be started from {program}: {error}");
-                return self.start_failed(purpose, message);
+                return self.start_failed(id, purpose, message);
             }
         };
         let number = self.next_number();
-        self.add_worker(number, ProcessId::random(), purpose, Origin::Spawned(launched));
+        self.add_worker(number, ProcessId::random(), id, purpose, Origin::Spawned(launched));
     }
 
     /// Notes a worker that is being started.
-    pub(super) fn add_worker(&mut self, number: u64, process: ProcessId, purpose: Option<Purpose>, origin: Origin) {
+    pub(super) fn add_worker(
+        &mut self,
+        number: u64,
+        process: ProcessId,
+        crew: CrewId,
+        purpose: Option<Purpose>,
+        origin: Origin,
+    ) {
         let mut worker = Worker {
             process,
+            crew,
             child: None,
             pidfd: None,
             pid: 0,
@@ -187,11 +227,18 @@ impl State {
             held: None,
             kills: Vec::new(),
             used: false,
+            worn_out: false,
+            ends_by_force: false,
+            begun: None,
+            short_of_memory: None,
             ending: None,
+            spares: false,
             deadline: Some(Instant::now() + self.parts.start_timeout),
             hello: None,
             trouble: None,
             status: None,
+            was_killed: false,
+            unreached: false,
             all_heard: false,
             tail: None,
         };
@@ -230,7 +277,8 @@ impl State {
         (worker.child, worker.pid) = (Some(child), pid);
         if let Some((out, err)) = worker.output.take() {
             let label = worker.label.clone();
-            self.parts.logs.post(logs::Order::Add { worker: number, pid, label, out, err });
+            let driver = worker.crew.number();
+            self.parts.logs.post(logs::Order::Add { worker: number, driver, pid, label, out, err });
         }
     }
 
@@ -279,173 +327,20 @@ impl State {
         self.again = true;
         match (worker.purpose, worker.ending) {
             // Its work is gone, so nobody waits for it.
-            (Some(Purpose::Actor(id)), Some(cause)) => self.actor_gone(id, 0, "", Some(cause)),
+            (Some(Purpose::Actor(id)), Some(cause)) => {
+                let end = ProcessEnd { ending: Some(cause), spares: worker.spares, ..ProcessEnd::default() };
+                self.actor_gone(id, number, end);
+                for (process, request) in worker.kills {
+                    self.send(process, ToProcess::Reply { request, answer: Answer::Done });
+                }
+            }
             (Some(Purpose::Task(id)), Some(_)) => self.forget_task(id),
             (None, Some(_)) => {}
             (purpose, None) => {
                 if let Some((env, gpu_ids)) = self.needs(purpose) {
-                    self.spawn(purpose, &env, &gpu_ids);
+                    self.spawn(worker.crew, purpose, &env, &gpu_ids);
                 }
             }
-        }
-    }
-
-    /// Step 1 of the bootstrap has come. The Welcome waits until a driver's registry is known.
-    pub(super) fn hello(&mut self, number: u64, hello: Hello) {
-        if self.template.is(number) {
-            return self.template_hello(hello);
-        }
-        let Some(worker) = self.workers.get_mut(&number) else {
-            return;
-        };
-        worker.pid = hello.pid;
-        if self.driver.is_none() {
-            worker.hello = Some(hello);
-            worker.deadline = None;
-            return;
-        }
-        let process = worker.process;
-        let admitted = self.welcome(process, Some(number)).and_then(|welcome| admit(hello.name, welcome));
-        match admitted {
-            Ok(()) => self.parts.watch.post(Order::Admit { worker: number }),
-            Err(error) => self.refuse(number, &format!("its welcome could not be sent: {error}")),
-        }
-    }
-
-    pub(super) fn welcome_waiting_workers(&mut self) {
-        let deadline = Instant::now() + self.parts.start_timeout;
-        let waiting: Vec<_> = self
-            .workers
-            .iter_mut()
-            .filter_map(|(&number, worker)| {
-                let hello = worker.hello.take()?;
-                worker.deadline = Some(deadline);
-                Some((number, hello))
-            })
-            .collect();
-        for (number, hello) in waiting {
-            self.hello(number, hello);
-        }
-    }
-
-    /// Sends a process that may not join away.
-    pub(super) fn refuse(&mut self, number: u64, reason: &str) {
-        let Some(worker) = self.workers.get_mut(&number) else {
-            return;
-        };
-        worker.trouble.get_or_insert_with(|| reason.to_owned());
-        let process = worker.process;
-        self.parts.watch.post(Order::Refuse { worker: number, text: reason.to_owned() });
-        self.send(process, ToProcess::Refused(reason.to_owned()));
-        self.kill_worker(number);
-    }
-
-    /// The process has attached the store.
-    pub(super) fn ready(
-        &mut self,
-        process: ProcessId,
-        pid: u32,
-        client: ClientKey,
-        hash: u64,
-        registry: Vec<RegistryKey>,
-    ) {
-        let Some(entry) = self.processes.get_mut(&process) else {
-            return;
-        };
-        entry.client = Some(client);
-        let Some(number) = entry.worker else {
-            return;
-        };
-        if self.workers.get(&number).is_some_and(|worker| worker.child.is_none()) {
-            // It is faster than its template's answer.
-            self.look_at_forks();
-        }
-        if let Err(reason) = self.compare_registries(hash, registry) {
-            return self.refuse(number, &reason);
-        }
-        let Some(worker) = self.workers.get_mut(&number) else {
-            return;
-        };
-        // One that was born with its work may have done it and ended: what it has said of it counts.
-        let ended = worker.status.is_some() && !matches!(worker.purpose, Some(Purpose::Actor(_)));
-        if ended || worker.ending.is_some() || worker.trouble.is_some() || !worker.is_starting() {
-            return;
-        }
-        worker.pid = pid;
-        worker.deadline = None;
-        worker.duty = Duty::None;
-        let purpose = worker.purpose;
-        tell!(Debug, debug, pid, "a worker process has joined");
-        self.failed_starts = 0;
-        self.answer_registry_waiters();
-        match purpose {
-            None => self.idle.push(number),
-            Some(Purpose::Actor(id)) => self.seat_actor(id, number),
-            Some(Purpose::Task(id)) => self.run_task(id, number, false),
-        }
-    }
-
-    /// Compares a worker's registry with the driver's: all of it if they run the same executable,
-    /// otherwise what both have.
-    fn compare_registries(&mut self, hash: u64, registry: Vec<RegistryKey>) -> Result<(), String> {
-        let Some(driver) = &self.driver else {
-            return Ok(());
-        };
-        let same_executable = self.parts.recipe.exe.is_none();
-        let registry = if hash == driver.hash { driver.entries.clone() } else { registry };
-        let theirs = |name: &str| registry.iter().find(|entry| entry.name == name);
-        for ours in &driver.entries {
-            match theirs(&ours.name) {
-                Some(entry) if entry.signature != ours.signature => {
-                    return Err(format!(
-                        "worker and driver disagree about the signature of {}; build both from the same sources",
-                        ours.name
-                    ));
-                }
-                None if same_executable => {
-                    return Err(format!("the worker does not know {}, which the driver does", ours.name));
-                }
-                _ => {}
-            }
-        }
-        if same_executable {
-            let known = |entry: &&RegistryKey| !driver.entries.contains(entry);
-            if let Some(entry) = registry.iter().find(known) {
-                return Err(format!("the driver does not know {}, which the worker does", entry.name));
-            }
-            if hash != driver.hash {
-                return Err("the registries of worker and driver differ as a whole".to_owned());
-            }
-        } else if self.worker_registry.is_none() {
-            self.worker_registry = Some(registry.into_iter().collect());
-        }
-        Ok(())
-    }
-
-    /// Says what is wrong with `key` if workers that run another executable do not have it.
-    pub(super) fn missing_in_workers(&self, key: &RegistryKey) -> Option<String> {
-        let registry = self.worker_registry.as_ref()?;
-        let program = self.parts.recipe.exe.as_deref()?;
-        (!registry.contains(key))
-            .then(|| format!("the worker executable {} does not contain {}", program.display(), key.name))
-    }
-
-    /// Answers those who wait for the workers' registry, if it is known or will not be.
-    pub(super) fn answer_registry_waiters(&mut self) {
-        let answer = if self.parts.recipe.exe.is_none() {
-            None
-        } else if let Some(registry) = &self.worker_registry {
-            Some(registry.iter().cloned().collect::<Vec<_>>())
-        } else if self.failed_starts > 0 && self.workers.is_empty() && self.ahead == 0 {
-            for waiter in self.registry_waiters.drain(..) {
-                let _ = waiter.send(Err(NodeError::Worker(self.last_failure.clone())));
-            }
-            return;
-        } else {
-            return;
-        };
-        for waiter in self.registry_waiters.drain(..) {
-            let _ = waiter.send(Ok(answer.clone()));
         }
     }
 
@@ -464,6 +359,18 @@ impl State {
     pub(super) fn end_worker(&mut self, number: u64, cause: DeathCause) {
         if let Some(worker) = self.workers.get_mut(&number) {
             worker.ending = Some(cause);
+            worker.spares = false;
+            self.kill_worker(number);
+        }
+    }
+
+    /// Kills the worker of an actor that may be restarted.
+    pub(super) fn end_worker_only(&mut self, number: u64, cause: DeathCause) {
+        if let Some(worker) = self.workers.get_mut(&number)
+            && !worker.is_doomed()
+        {
+            worker.ending = Some(cause);
+            worker.spares = true;
             self.kill_worker(number);
         }
     }
@@ -472,6 +379,13 @@ impl State {
     pub(super) fn retire(&mut self, number: u64, grant: Grant) {
         if let Some(worker) = self.workers.get_mut(&number) {
             worker.held = Some(grant);
+        }
+        self.retire_worker(number);
+    }
+
+    /// Lets a worker end in peace.
+    pub(super) fn retire_worker(&mut self, number: u64) {
+        if let Some(worker) = self.workers.get_mut(&number) {
             worker.ending = Some(DeathCause::OutOfScope);
             worker.deadline = Some(Instant::now() + RETIREMENT);
             let process = worker.process;
@@ -479,13 +393,30 @@ impl State {
         }
     }
 
+    /// Has a worker killed if it has not ended within that time.
+    pub(super) fn limit_end(&mut self, number: u64, within: Duration) {
+        if let Some(worker) = self.workers.get_mut(&number) {
+            // A time that is too far away to be told is none.
+            worker.deadline = Instant::now().checked_add(within);
+        }
+    }
+
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let workers = self.workers.values().filter_map(|worker| worker.deadline);
-        workers.chain(self.template.next_deadline()).min()
+        let templates = self.crews.values().filter_map(|crew| crew.template.next_deadline());
+        workers
+            .chain(templates)
+            .chain(self.next_restart())
+            .chain(self.next_look())
+            .chain(self.next_inquiry_deadline())
+            .min()
     }
 
     pub(super) fn check_deadlines(&mut self, now: Instant) {
-        self.template.check_deadline(now);
+        self.crews.values_mut().for_each(|crew| crew.template.check_deadline(now));
+        self.end_rests(now);
+        self.watch_memory(now);
+        self.close_inquiries(now);
         let late = |worker: &Worker| worker.deadline.is_some_and(|deadline| deadline <= now);
         let numbers: Vec<_> =
             self.workers.iter().filter(|(_, worker)| late(worker)).map(|(&number, _)| number).collect();
@@ -501,183 +432,6 @@ impl State {
         }
     }
 
-    /// The process has ended: kill what it has started and wait for it. Behind this comes the barrier that tells that
-    /// its last messages have passed.
-    pub(super) fn exited(&mut self, number: u64) {
-        if self.template.is(number) {
-            return self.template_gone();
-        }
-        let Some(worker) = self.workers.get_mut(&number) else {
-            return;
-        };
-        let Some(child) = worker.child else {
-            return;
-        };
-        launch::kill_group(child);
-        worker.status = Some(launch::describe(launch::reap(child)));
-        worker.deadline = None;
-        self.idle.retain(|&idle| idle != number);
-        self.parts.logs.post(logs::Order::Finish { worker: number });
-    }
-
-    pub(super) fn all_heard(&mut self, number: u64) {
-        if let Some(worker) = self.workers.get_mut(&number) {
-            worker.all_heard = true;
-        }
-        self.bury_if_due(number);
-    }
-
-    pub(super) fn all_read(&mut self, number: u64, tail: String) {
-        if let Some(worker) = self.workers.get_mut(&number) {
-            worker.tail = Some(tail);
-        }
-        self.bury_if_due(number);
-    }
-
-    fn bury_if_due(&mut self, number: u64) {
-        let Some(worker) = self.workers.get(&number) else {
-            return;
-        };
-        // Only for one that never joined do its last words matter, and they are worth waiting for.
-        if worker.all_heard && (worker.tail.is_some() || !worker.is_starting()) {
-            self.bury(number);
-        }
-    }
-
-    /// SC-13, from the reaping on.
-    fn bury(&mut self, number: u64) {
-        let Some(mut worker) = self.workers.remove(&number) else {
-            return;
-        };
-        let process = worker.process;
-        let client = self.processes.remove(&process).and_then(|entry| entry.client);
-        let mut concerned = self.concerned(&worker.duty);
-        concerned.extend(worker.kills.iter().map(|&(process, _)| process));
-        if let Some(client) = client {
-            self.parts.store.reap(client);
-            self.tell_gone(client, |process| concerned.contains(&process));
-        }
-        if let Some(grant) = worker.held.take() {
-            self.parts.pool.give_back(grant);
-        }
-        let status = worker.status.take().unwrap_or_default();
-        tell!(Debug, debug, pid = worker.pid, status, "a worker process has ended");
-        match std::mem::replace(&mut worker.duty, Duty::None) {
-            Duty::Starting => match (worker.purpose, worker.ending.clone()) {
-                // Its work is gone, so nobody waits for it.
-                (Some(Purpose::Actor(id)), Some(cause)) => self.actor_gone(id, worker.pid, &status, Some(cause)),
-                (Some(Purpose::Task(id)), Some(_)) => self.forget_task(id),
-                (purpose, _) => {
-                    let message = start_message(&worker, &status);
-                    self.start_failed(purpose, message);
-                }
-            },
-            Duty::None => {}
-            Duty::Actor(id) => self.actor_gone(id, worker.pid, &status, worker.ending.clone()),
-            Duty::Tasks(ids) => {
-                for id in ids {
-                    let reason = LostTask::WorkerCrashed { pid: worker.pid, status: status.clone() };
-                    self.lose_task(id, reason);
-                }
-            }
-        }
-        for (process, request) in std::mem::take(&mut worker.kills) {
-            self.send(process, ToProcess::Reply { request, answer: Answer::Done });
-        }
-        // Nobody of these waits for it, and waking them holds up the loop.
-        if let Some(client) = client {
-            self.tell_gone(client, |process| !concerned.contains(&process));
-        }
-        self.owner_died(process);
-    }
-
-    /// Returns who hears more of a worker's end than that it is gone.
-    fn concerned(&self, duty: &Duty) -> HashSet<ProcessId> {
-        match duty {
-            Duty::Actor(id) => self.actors.get(id).map(Actor::hearers).unwrap_or_default(),
-            Duty::Tasks(ids) => ids.iter().filter_map(|id| self.tasks.get(id)).map(|task| task.submitter).collect(),
-            Duty::Starting | Duty::None => self.processes.keys().copied().collect(),
-        }
-    }
-
-    fn tell_gone(&mut self, client: ClientKey, whom: impl Fn(ProcessId) -> bool) {
-        for (_, entry) in self.processes.iter_mut().filter(|(process, _)| whom(**process)) {
-            entry.outlet.send(ToProcess::ProcessGone(client));
-        }
-    }
-
-    /// A process could not be started or has not joined.
-    pub(super) fn start_failed(&mut self, purpose: Option<Purpose>, message: String) {
-        tell!(Warn, warn, "{message}");
-        self.again = true;
-        match purpose {
-            Some(Purpose::Actor(id)) => self.actor_down(id, DeathCause::CreationFailed(message)),
-            Some(Purpose::Task(id)) => self.lose_task(id, LostTask::NoWorker(message)),
-            None => {
-                self.failed_starts += 1;
-                self.last_failure = message;
-                // Started ahead or not: more of the same would only fail in the same way.
-                self.ahead = 0;
-                if self.has_given_up() {
-                    self.fail_all_that_wait();
-                }
-                self.answer_registry_waiters();
-            }
-        }
-    }
-
-    /// True while starts fail in a row: then work that comes gets one more try, not three.
-    pub(super) fn has_given_up(&self) -> bool {
-        self.failed_starts >= MOST_FAILED_STARTS
-    }
-
-    fn fail_all_that_wait(&mut self) {
-        let message = self.last_failure.clone();
-        for id in std::mem::take(&mut self.seats) {
-            self.actor_down(id, DeathCause::CreationFailed(message.clone()));
-        }
-        let serving = |worker: &Worker| worker.is_pool() && !matches!(worker.duty, Duty::Starting | Duty::Actor(_));
-        if !self.workers.values().any(serving) {
-            for id in self.queue.take_pooled() {
-                self.lose_task(id, LostTask::NoWorker(message.clone()));
-            }
-        }
-    }
-
-    /// Kills everything and waits until it is gone.
-    pub(super) fn stop(mut self) {
-        for process in self.processes.values_mut().filter(|process| process.worker.is_none()) {
-            process.outlet.send(ToProcess::Shutdown);
-        }
-        let deadline = Instant::now() + LAST_WAIT;
-        self.workers.retain(|_, worker| worker.status.is_none());
-        self.template.kill();
-        for worker in self.workers.values_mut() {
-            worker.ending.get_or_insert(DeathCause::NodeDied);
-            worker.child.into_iter().for_each(launch::kill_group);
-        }
-        while !self.workers.is_empty() || self.template.is_running() {
-            match self.parts.inbox.recv_deadline(deadline) {
-                Ok(super::state::Event::Sighting { worker, sighting: Sighting::Exited }) => {
-                    if self.template.is(worker) {
-                        // What it has forked is known now, and killed; nothing else will come.
-                        self.template_gone();
-                    } else if let Some(child) = self.workers.remove(&worker).and_then(|worker| worker.child) {
-                        launch::kill_group(child);
-                        // Waited for here, so that no zombie stays; how it ended interests nobody now.
-                        let _ = launch::reap(child);
-                    }
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    let left = self.workers.len();
-                    tell!(Error, error, %error, left, "killed worker processes do not end");
-                    return;
-                }
-            }
-        }
-    }
-
     /// Returns the worker that runs `task`, if it does.
     pub(super) fn worker_of_task(&self, task: TaskId) -> Option<u64> {
         match self.tasks.get(&task)?.state {
@@ -685,27 +439,4 @@ impl State {
             _ => None,
         }
     }
-}
-
-/// Sends step 2 of the bootstrap.
-fn admit(name: String, welcome: Welcome) -> std::io::Result<()> {
-    let sender: IpcSender<Envelope<Welcome>> = IpcSender::connect(name)?;
-    sender.send(Envelope::new(welcome)).map_err(std::io::Error::other)
-}
-
-/// Explains a failed start to whoever wrote the program.
-fn start_message(worker: &Worker, status: &str) -> String {
-    let pid = worker.pid;
-    let mut message = match &worker.trouble {
-        Some(trouble) => format!("worker process {pid} could not join: {trouble}"),
-        None => format!("worker process {pid} ended with {status} before it joined{HINT}"),
-    };
-    match worker.tail.as_deref() {
-        Some(tail) if !tail.is_empty() => {
-            message.push_str(" Its last words on stderr: ");
-            message.push_str(tail);
-        }
-        _ => {}
-    }
-    message
 }

@@ -101,7 +101,7 @@ impl Driver {
 
     pub(super) fn kill(&self, actor: ActorId) -> u64 {
         let request = self.requests.fetch_add(1, Ordering::Relaxed);
-        self.link.send(ToNode::KillActor { actor, request });
+        self.link.send(ToNode::KillActor { actor, restart: false, request });
         request
     }
 

@@ -8,7 +8,10 @@
 //! | scenarios of | file |
 //! |---|---|
 //! | actors | `actors.rs` |
+//! | names of actors | `names.rs` |
+//! | restarts of actors | `restarts.rs` |
 //! | tasks and what they hold | `tasks.rs` |
+//! | tasks and calls that are cancelled | `cancels.rs` |
 //! | workers lent to callers | `leases.rs` |
 //! | workers that cannot start | `starts.rs` |
 //! | the template of workers | `template.rs` |
@@ -38,11 +41,14 @@ macro_rules! scenarios {
 }
 
 mod actors;
+mod cancels;
 mod driver;
 mod ends;
 mod leases;
 mod messages;
+mod names;
 mod processes;
+mod restarts;
 mod starts;
 mod tasks;
 mod template;
@@ -101,7 +107,10 @@ fn main() {
 fn areas() -> impl Iterator<Item = (&'static str, Scenario)> {
     let areas = [
         ("actors", actors::ALL),
+        ("names", names::ALL),
+        ("restarts", restarts::ALL),
         ("tasks", tasks::ALL),
+        ("cancels", cancels::ALL),
         ("leases", leases::ALL),
         ("starts", starts::ALL),
         ("template", template::ALL),

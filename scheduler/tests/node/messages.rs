@@ -2,7 +2,9 @@
 
 use ipc_channel::ipc::IpcSender;
 use mobula_scheduler::ids::{ActorId, ProcessId, TaskId};
-use mobula_scheduler::protocol::{ActorSpec, Envelope, FromProcess, LeaseSpec, Payload, RegistryKey, TaskSpec, ToNode};
+use mobula_scheduler::protocol::{
+    ActorName, ActorSpec, Envelope, FromProcess, Holder, LeaseSpec, NameClaim, Payload, RegistryKey, TaskSpec, ToNode,
+};
 use mobula_scheduler::resources::Demand;
 use mobula_store::{ClientKey, Lifetime, ObjectHold, ObjectOptions, Store};
 
@@ -47,6 +49,8 @@ pub(super) fn actor_spec(actor: ActorId, class: &str, demand: Demand) -> ActorSp
         args: Payload::default(),
         demand,
         env: Vec::new(),
+        max_restarts: 0,
+        detached: false,
         options: Vec::new(),
     }
 }
@@ -76,6 +80,16 @@ pub(super) fn lease_spec(lease: TaskId, demand: Demand) -> LeaseSpec {
 pub(super) fn in_manner(manner: &str) -> Demand {
     let manners = manner.split('+').filter(|&manner| manner != IDLE);
     manners.fold(cpus(1.0), |demand, manner| demand.custom(manner, 1.0).unwrap())
+}
+
+/// Claims a name of the namespace `here`.
+pub(super) fn claim(name: &str, actor: ActorId, or_get: bool) -> NameClaim {
+    let holder = Holder { actor, class: registry()[0].clone(), class_name: "Plain".to_owned(), options: vec![1, 2] };
+    NameClaim { name: name_in("here", name), holder, or_get }
+}
+
+pub(super) fn name_in(namespace: &str, name: &str) -> ActorName {
+    ActorName { namespace: namespace.to_owned(), name: name.to_owned() }
 }
 
 pub(super) fn cpus(amount: f64) -> Demand {

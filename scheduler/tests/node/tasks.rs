@@ -16,6 +16,7 @@ pub(super) const ALL: &[Scenario] = scenarios![
     a_chain_of_waiting_tasks_ends,
     gpu_work_gets_a_process_with_its_devices,
     variables_get_a_process_of_their_own,
+    a_worker_that_has_worn_out_retires,
 ];
 
 fn what_can_never_fit_fails_at_once() {
@@ -74,6 +75,23 @@ fn a_chain_of_waiting_tasks_ends() {
     let text = until("the end of the chain", || std::fs::read_to_string(&path).ok());
     assert_eq!(text, "the end");
     assert!(workers().len() <= 3, "{:?}", workers());
+}
+
+fn a_worker_that_has_worn_out_retires() {
+    let mut options = options();
+    options.max_processes = Some(1);
+    let driver = Driver::start(options);
+    for round in 0..3 {
+        let path = driver.report_path(&format!("worn-{round}"));
+        let mut spec = task_spec("wear", cpus(1.0), driver.client, 0);
+        spec.args.bytes = path.clone().into_bytes();
+        driver.link.send(ToNode::SubmitTask(spec));
+        let pid = until("the task", || std::fs::read_to_string(&path).ok()).parse().unwrap();
+        // The next one needs another process, though only one may serve.
+        driver.submit("ok", cpus(1.0));
+        until("the end of the worker", || is_gone(pid).then_some(()));
+    }
+    until("the end of all tasks", || (driver.available("CPU") == 2.0).then_some(()));
 }
 
 fn gpu_work_gets_a_process_with_its_devices() {

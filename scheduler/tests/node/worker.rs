@@ -14,7 +14,7 @@ use mobula_store::{ClientKey, Store};
 use super::MODE;
 use super::driver::until;
 use super::messages::{
-    ASLEEP, BUSY, HASH, Link, NOTES, PARENT, actor_spec, in_manner, lease_spec, life_in, registry, task_spec,
+    ASLEEP, BUSY, HASH, Link, NOTES, PARENT, actor_spec, claim, in_manner, lease_spec, life_in, registry, task_spec,
 };
 
 pub(super) fn run(welcome: Result<Welcome, BootstrapError>) -> ! {
@@ -42,12 +42,13 @@ pub(super) fn run(welcome: Result<Welcome, BootstrapError>) -> ! {
     let mut ended: Option<ActorId> = None;
     while let Ok(message) = welcome.inbox.recv() {
         match message.body {
-            ToProcess::StartActor { spec, granted } => start_actor(&node, &store, spec, &granted),
+            ToProcess::StartActor { spec, granted, .. } => start_actor(&node, &store, spec, &granted),
             ToProcess::EndActor(actor) => {
                 ended = Some(actor);
                 node.send(ToNode::ActorEnded { actor, exited: false });
             }
             ToProcess::RunTask { spec, granted, nested } => run_task(&node, spec, &granted, nested, store.client()),
+            ToProcess::CancelTask { task, .. } => node.send(ToNode::TaskFinished(task)),
             ToProcess::TaskLost { call, .. } => println!("call {call} is lost"),
             ToProcess::RunLease { lease, granted, nested } => leases.begin(&node, lease, &granted, nested),
             ToProcess::EndLease(lease) => leases.end(&node, lease),
@@ -105,6 +106,28 @@ fn start_actor(node: &Link, store: &Store, spec: ActorSpec, granted: &Granted) {
             report(&spec.args.bytes, &format!("{} {id}", child.id()));
             node.send(ToNode::ActorStarted { actor });
         }
+        "Leaver" => {
+            // Has all but left when the file is there, and leaves when it is gone.
+            node.send(ToNode::ActorStarted { actor });
+            node.send(ToNode::ActorLeaving(actor));
+            report(&spec.args.bytes, "leaving");
+            let path = PathBuf::from(String::from_utf8(spec.args.bytes).unwrap());
+            until("the file's end", || (!path.exists()).then_some(()));
+            node.send(ToNode::ActorEnded { actor, exited: true });
+            std::process::exit(0);
+        }
+        "Namer" => {
+            // Claims the names that its arguments list, one a line: whether one that exists serves, the id, the name.
+            for (request, line) in std::str::from_utf8(&spec.args.bytes).unwrap().lines().enumerate() {
+                let (or_get, rest) = line.split_once(' ').unwrap();
+                let (id, name) = rest.split_once(' ').unwrap();
+                let id = ActorId::from_object(id.parse().unwrap());
+                std::mem::forget(life_in(store, id));
+                let claim = claim(name, id, or_get == "true");
+                node.send(ToNode::ClaimName { claim, request: request as u64 });
+            }
+            node.send(ToNode::ActorStarted { actor });
+        }
         "Borrower" => {
             // Asks for the leases that its arguments list, one a line: what there is beside a CPU, then the id.
             for line in std::str::from_utf8(&spec.args.bytes).unwrap().lines() {
@@ -121,6 +144,15 @@ fn run_task(node: &Link, spec: TaskSpec, granted: &Granted, nested: bool, client
     match spec.function_name.as_str() {
         "abort" => std::process::abort(),
         "forever" => {}
+        "wear" => {
+            report(&spec.args.bytes, &std::process::id().to_string());
+            node.send(ToNode::WornOut);
+            node.send(ToNode::TaskFinished(spec.task));
+        }
+        "deaf" => {
+            report(&spec.args.bytes, "running");
+            std::thread::park();
+        }
         "report" => {
             let gpus = std::env::var("CUDA_VISIBLE_DEVICES");
             let pid = std::process::id();

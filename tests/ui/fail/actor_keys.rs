@@ -42,6 +42,33 @@ impl Wrong {
     }
 }
 
+struct Grouped;
+
+#[mobula::actor(concurrency_groups(io = 2, "health" = 1))]
+impl Grouped {
+    pub fn new() -> Self {
+        Grouped
+    }
+}
+
+struct NoList;
+
+#[mobula::actor(concurrency_groups = 2)]
+impl NoList {
+    pub fn new() -> Self {
+        NoList
+    }
+}
+
+struct BadGroups;
+
+#[mobula::actor(concurrency_groups(io = 0, health = 1, health = 2), shutdown_timeout = 0)]
+impl BadGroups {
+    pub fn new() -> Self {
+        BadGroups
+    }
+}
+
 struct NotLiteral;
 
 const CPUS: f64 = 1.0;

@@ -7,7 +7,14 @@ use mobula::{Actor, Task};
 
 struct Counter;
 
-#[mobula::actor(num_cpus = 2, num_gpus = 0.5, max_restarts = -1, max_concurrency = 4)]
+#[mobula::actor(
+    num_cpus = 2,
+    num_gpus = 0.5,
+    max_restarts = -1,
+    max_concurrency = 4,
+    concurrency_groups(io = 2, r#type = 1),
+    shutdown_timeout = 2.5
+)]
 impl Counter {
     pub fn new(_: i64) -> Self {
         Counter
@@ -87,15 +94,17 @@ fn main() {
     assert_eq!(class.defaults.max_task_retries, None);
     assert_eq!(class.defaults.max_concurrency, Some(4));
     assert_eq!(class.defaults.max_pending_calls, None);
+    assert_eq!(class.defaults.concurrency_groups, [("io", 2), ("type", 1)]);
+    assert_eq!(class.defaults.shutdown_timeout, Some(2.5));
 
     let [add, second]: &[MethodDef] = class.methods else {
         panic!("{} methods", class.methods.len());
     };
-    assert_eq!((add.name, add.num_returns, add.exclusive), ("add", 1, true));
+    assert_eq!((add.name, add.num_returns, add.is_exclusive()), ("add", 1, true));
     assert_eq!((add.max_task_retries, add.retry_errors), (None, None));
     assert_eq!(add.concurrency_group, None);
     assert_eq!((second.name, second.num_returns), ("loop", 2));
-    assert!(!second.exclusive);
+    assert!(!second.is_exclusive());
     assert_eq!(second.max_task_retries, Some(3));
     assert_eq!(second.retry_errors, Some(true));
     assert_eq!(second.concurrency_group, Some("io"));

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use mobula_scheduler::ids::TaskId;
 use mobula_scheduler::protocol::{Granted, ToNode};
 
-use super::answer;
+use super::{answer, unwanted};
 use crate::arg::ArgReader;
 use crate::call;
 use crate::context::{self, Scope};
@@ -19,7 +19,7 @@ use crate::panics;
 use crate::pump::{self, Wait};
 use crate::returns::ReturnWriter;
 use crate::seats::{LeasedJob, Next, SeatKey};
-use crate::{sys, task};
+use crate::{sys, task, worn};
 
 /// How often the node hears at most that a lease has come to another function.
 const TELL_EVERY: Duration = Duration::from_millis(10);
@@ -34,6 +34,23 @@ pub(super) fn give_back(core: &Core, jobs: impl IntoIterator<Item = LeasedJob>) 
     }
 }
 
+/// Says to the callers of jobs that nothing more of their leases begins here.
+pub(super) fn tell_closed(core: &Core, jobs: &[LeasedJob]) {
+    let mut last = None;
+    for job in jobs {
+        if last.replace(job.seat) != Some(job.seat) {
+            say_closed(core, &core.peer(job.from), job.seat);
+        }
+    }
+}
+
+pub(super) fn say_closed(core: &Core, caller: &Arc<Peer>, seat: SeatKey) {
+    call::with_writer(|frame| {
+        frame.closed(seat.number);
+        core.answer(caller, frame.bytes(), Vec::new());
+    });
+}
+
 /// A thread at the seat of a lease.
 pub(super) struct Seated {
     pub(super) key: SeatKey,
@@ -42,28 +59,28 @@ pub(super) struct Seated {
     writer: ReturnWriter,
     /// What the node has been told that runs here, and when.
     told: Option<(&'static TaskFunction, Instant)>,
+    /// What runs has run, if it may only so often.
+    bounded: Option<&'static TaskFunction>,
 }
 
 impl Seated {
     pub(super) fn new(core: &Arc<Core>, first: &LeasedJob) -> Self {
         let key = first.seat;
         let granted = core.executor().lock().seats.granted(key);
-        let scope = Scope {
-            core: core.clone(),
-            actor: None,
-            task: std::cell::Cell::new(None),
-            lends: Some(key.lease()),
-            seat: Some(key),
-            depth: std::cell::Cell::new(0),
-            granted,
-        };
+        let scope = Scope { lends: Some(key.lease()), seat: Some(key), ..Scope::of_task(core, granted) };
         Seated {
             key,
             caller: core.peer(first.from),
             scope: Rc::new(scope),
-            writer: ReturnWriter::default(),
+            writer: ReturnWriter::for_tasks(),
             told: None,
+            bounded: None,
         }
+    }
+
+    /// What the tasks hold, each in turn.
+    pub(super) fn granted(&self) -> &Granted {
+        &self.scope.granted
     }
 
     /// Runs a task and answers its caller.
@@ -71,14 +88,17 @@ impl Seated {
         if gave_back {
             self.wait_until_said(core);
         }
-        self.scope.task.set(Some(task::call_task_id(job.seat.nonce, job.call)));
+        let wanted = self.scope.begin(task::task_id(job.seat.nonce, job.call));
         self.scope.depth.set(job.depth + 1);
         let before = context::enter(Some(self.scope.clone()));
-        let outcome = self.execute(core, job);
+        let outcome = if wanted { self.execute(core, job) } else { Err(unwanted()) };
         context::enter(before);
-        self.scope.task.set(None);
+        self.scope.end();
         if !answer(core, &self.caller, job.call, job.seat.nonce, outcome, &mut self.writer) {
             self.wait_until_said(core);
+        }
+        if let Some(function) = self.bounded.take() {
+            worn::ran(core, function, self.key, &self.caller);
         }
     }
 
@@ -94,6 +114,9 @@ impl Seated {
     fn execute(&mut self, core: &Arc<Core>, job: &LeasedJob) -> Result<()> {
         let function = core.registry().function_of(job.function)?;
         self.tell(core, function);
+        if function.defaults.max_calls.is_some() {
+            self.bounded = Some(function);
+        }
         let args = job.args.as_ref().map_err(Error::clone)?;
         self.writer.clear();
         let writer = &mut self.writer;

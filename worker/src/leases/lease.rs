@@ -14,6 +14,7 @@ use crate::call;
 use crate::definition::TaskFunction;
 use crate::frames::{self, Nonce};
 use crate::outbox::Peer;
+use crate::retries::Retries;
 
 /// How much work a worker has ahead.
 const AHEAD: Duration = Duration::from_micros(100);
@@ -25,11 +26,17 @@ const MOST: usize = 512;
 pub(super) struct Task {
     pub(super) call: u64,
     pub(super) depth: u32,
+    pub(super) retries: Retries,
     pub(super) function: &'static TaskFunction,
     pub(super) frame: Vec<u8>,
+    /// Nobody wants it any more.
+    pub(super) called_off: bool,
     /// Where among the frames to the worker of its lease it is.
     pub(super) position: u64,
 }
+
+/// There may be many of them.
+const _: () = assert!(size_of::<Task>() <= 64);
 
 /// A worker that takes tasks from here.
 pub(super) struct Lease {
@@ -50,6 +57,8 @@ pub(super) struct Lease {
     moved: bool,
     gone: bool,
     recalled: bool,
+    /// Its worker begins no more tasks.
+    closed: bool,
 }
 
 impl Lease {
@@ -68,6 +77,7 @@ impl Lease {
             moved: false,
             gone: false,
             recalled: false,
+            closed: false,
         }
     }
 
@@ -77,7 +87,7 @@ impl Lease {
 
     /// True if it will take more tasks.
     pub(super) fn is_live(&self) -> bool {
-        !self.gone && !self.stuck && !self.recalled
+        !self.gone && !self.stuck && !self.recalled && !self.closed
     }
 
     /// How many tasks may wait in its worker behind the one that runs.
@@ -86,7 +96,7 @@ impl Lease {
     }
 
     pub(super) fn has_room(&self) -> bool {
-        let is_closed = self.stuck || self.gone || (self.recalled && self.is_tenure_over());
+        let is_closed = self.stuck || self.gone || self.closed || (self.recalled && self.is_tenure_over());
         self.sent.len() < self.window && !is_closed
     }
 
@@ -157,6 +167,13 @@ impl Lease {
         }
     }
 
+    /// Notes that a task that was sent is not wanted; returns who has it, or `None` if it is not here.
+    pub(super) fn call_off(&mut self, call: u64) -> Option<Arc<Peer>> {
+        let task = self.sent.iter_mut().find(|task| task.call == call)?;
+        task.called_off = true;
+        Some(self.peer.clone())
+    }
+
     /// The worker is gone: returns the task that may have begun, if there is one, and those that have not.
     pub(super) fn into_tasks(mut self) -> (Option<Task>, VecDeque<Task>) {
         let peer = &self.peer;
@@ -169,9 +186,15 @@ impl Lease {
         self.recalled = true;
     }
 
-    /// True if it should go back now: it is recalled and its queue need not have it any longer.
+    /// Its worker has worn out.
+    pub(super) fn close(&mut self) {
+        self.closed = true;
+    }
+
+    /// True if it should go back now: it is closed, or recalled and its queue need not have it any longer.
     pub(super) fn is_due(&self, has_work: bool) -> bool {
-        self.recalled && self.sent.is_empty() && (!has_work || self.is_tenure_over())
+        let over = self.closed || (self.recalled && (!has_work || self.is_tenure_over()));
+        over && self.sent.is_empty()
     }
 
     /// Looks at it after a tick; true if it has been quiet for so long.

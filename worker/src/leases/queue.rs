@@ -12,10 +12,12 @@ use mobula_store::{ClientKey, SendError};
 use super::lease::{Lease, Task};
 use super::{Orders, QUIET};
 use crate::call;
+use crate::cancel::{self, Place};
 use crate::core::Core;
 use crate::deferred::Work;
 use crate::definition::TaskFunction;
 use crate::error::Error;
+use crate::retries::Retries;
 
 /// How many buffers of answered tasks are kept, and how large ones.
 const SPARE_BUFFERS: usize = 1024;
@@ -42,8 +44,12 @@ struct State {
 /// Tasks in the order of their turn: deepest first, then oldest.
 #[derive(Default)]
 struct Waiting {
+    /// The first of each depth is wanted.
     by_depth: BTreeMap<Reverse<u32>, VecDeque<Task>>,
+    /// How many are wanted.
     len: usize,
+    /// How many are not, and still in their places.
+    called_off: usize,
 }
 
 impl Waiting {
@@ -58,6 +64,16 @@ impl Waiting {
         self.len += 1;
     }
 
+    /// Puts a task back that has not begun, before all that were submitted later: of several that come back one by one the
+    /// oldest has its turn first again.
+    fn put_back(&mut self, task: Task) {
+        let tasks = self.by_depth.entry(Reverse(task.depth)).or_default();
+        // Ascending but for those that are tried again, behind the others.
+        let place = tasks.partition_point(|other| other.call < task.call);
+        tasks.insert(place, task);
+        self.len += 1;
+    }
+
     fn pop(&mut self) -> Option<Task> {
         loop {
             // The list of a depth stays for the next tasks, unless it is in the way.
@@ -65,6 +81,9 @@ impl Waiting {
             match first.get_mut().pop_front() {
                 Some(task) => {
                     self.len -= 1;
+                    if self.called_off != 0 {
+                        self.called_off -= skip(first.get_mut());
+                    }
                     return Some(task);
                 }
                 None => drop(first.remove()),
@@ -72,9 +91,36 @@ impl Waiting {
         }
     }
 
+    /// Marks a task that is not wanted; false if it is not here. Its place stays, so that this costs the same however many
+    /// tasks there are.
+    fn call_off(&mut self, call: u64) -> bool {
+        for tasks in self.by_depth.values_mut() {
+            if let Some(task) = cancel::find(tasks, |task| task.call, call).and_then(|place| tasks.get_mut(place)) {
+                if std::mem::replace(&mut task.called_off, true) {
+                    return true;
+                }
+                task.frame = Vec::new();
+                self.len -= 1;
+                self.called_off += 1;
+                self.called_off -= skip(tasks);
+                return true;
+            }
+        }
+        false
+    }
+
     fn first(&self) -> Option<&Task> {
         self.by_depth.values().find_map(VecDeque::front)
     }
+}
+
+/// Takes those off the front that are not wanted; returns how many.
+fn skip(tasks: &mut VecDeque<Task>) -> usize {
+    let mut count = 0;
+    while tasks.pop_front_if(|task| task.called_off).is_some() {
+        count += 1;
+    }
+    count
 }
 
 impl TaskQueue {
@@ -86,15 +132,30 @@ impl TaskQueue {
         &self.demand
     }
 
-    /// Sends a task to a lease with room, or has it wait for one. Its call is in the pending table.
-    pub(crate) fn submit(&self, core: &Core, function: &'static TaskFunction, call: u64, depth: u32, frame: &[u8]) {
+    /// Sends a task to a lease with room, or has it wait for one. Its call is in the pending table; with `check` it may
+    /// have been called off there.
+    pub(crate) fn submit(
+        &self,
+        core: &Core,
+        (function, retries): (&'static TaskFunction, Retries),
+        call: u64,
+        depth: u32,
+        frame: &[u8],
+        check: bool,
+    ) {
         let mut orders = Orders::default();
         {
             let mut guard = self.lock();
+            // Under the lock: who calls it off looks for it here after that.
+            if check && core.pending().is_called_off(call) {
+                drop(guard);
+                drop(core.pending().remove(call));
+                return;
+            }
             let state = &mut *guard;
             let mut bytes = state.spare.pop().unwrap_or_default();
             bytes.extend_from_slice(frame);
-            let mut task = Task { call, depth, function, frame: bytes, position: 0 };
+            let mut task = Task { call, depth, retries, function, frame: bytes, called_off: false, position: 0 };
             if state.waiting.len == 0
                 && let Some(lease) = state.leases.iter_mut().find(|lease| lease.has_room())
             {
@@ -123,16 +184,32 @@ impl TaskQueue {
             let mut state = self.lock();
             let state = &mut *state;
             let found = state.leases.iter_mut().find_map(|lease| lease.answered(call));
-            if let Some(Task { mut frame, .. }) = found
-                && state.spare.len() < SPARE_BUFFERS
-                && frame.capacity() <= SPARE_SIZE
-            {
-                frame.clear();
-                state.spare.push(frame);
+            if let Some(task) = found {
+                state.recycle(task);
             }
             state.advance(core, self.most, &mut orders);
         }
         orders.run(core, &self.demand, work);
+    }
+
+    /// A task has failed; true if it runs again, behind those that wait.
+    pub(crate) fn failed(&self, core: &Core, call: u64, error: &Error, work: &mut Work) -> bool {
+        let mut orders = Orders::default();
+        let mut again = false;
+        {
+            let mut state = self.lock();
+            let state = &mut *state;
+            if let Some(mut task) = state.leases.iter_mut().find_map(|lease| lease.answered(call)) {
+                again = !task.called_off && task.retries.failed(error);
+                match again {
+                    true => state.waiting.push_back(task),
+                    false => state.recycle(task),
+                }
+            }
+            state.advance(core, self.most, &mut orders);
+        }
+        orders.run(core, &self.demand, work);
+        again
     }
 
     /// A worker has given a task back that it has not begun.
@@ -142,11 +219,30 @@ impl TaskQueue {
             let mut state = self.lock();
             let state = &mut *state;
             if let Some(task) = state.leases.iter_mut().find_map(|lease| lease.returned(call)) {
-                state.waiting.push_front(task);
+                state.again(task, &mut orders);
             }
             state.advance(core, self.most, &mut orders);
         }
         orders.run(core, &self.demand, work);
+    }
+
+    /// A task is not wanted any more: takes it out, or says who has it.
+    pub(crate) fn call_off(&self, core: &Core, call: u64) -> Place {
+        let mut orders = Orders::default();
+        let place = {
+            let mut state = self.lock();
+            let state = &mut *state;
+            match state.leases.iter_mut().find_map(|lease| lease.call_off(call)) {
+                Some(peer) => Place::There(peer),
+                None if state.waiting.call_off(call) => {
+                    state.advance(core, self.most, &mut orders);
+                    Place::Here
+                }
+                None => Place::Ahead,
+            }
+        };
+        self.run(core, orders);
+        place
     }
 
     pub(super) fn granted(&self, core: &Core, number: u64, client: ClientKey) -> bool {
@@ -165,36 +261,50 @@ impl TaskQueue {
     }
 
     pub(super) fn recalled(&self, core: &Core, number: u64) -> bool {
+        self.change(core, number, Lease::recall)
+    }
+
+    pub(super) fn closed(&self, core: &Core, number: u64) -> bool {
+        self.change(core, number, Lease::close)
+    }
+
+    fn change(&self, core: &Core, number: u64, change: impl FnOnce(&mut Lease)) -> bool {
         let mut orders = Orders::default();
         {
             let mut state = self.lock();
             let Some(lease) = state.leases.iter_mut().find(|lease| lease.number() == number) else {
                 return false;
             };
-            lease.recall();
+            change(lease);
             state.advance(core, self.most, &mut orders);
         }
         self.run(core, orders);
         true
     }
 
-    /// A lease is no more. Its first task may have begun and is lost then (WK-27); the others wait again.
+    /// A lease is no more. Its first task may have begun (WK-27): that costs it a try, and it goes behind those that wait.
+    /// The others have their turn again.
     pub(super) fn lost(&self, core: &Core, number: u64, reason: &LostTask, work: &mut Work) -> bool {
         let mut orders = Orders::default();
         {
             let mut state = self.lock();
             if let Some(place) = state.leases.iter().position(|lease| lease.number() == number) {
                 let (begun, tasks) = state.leases.swap_remove(place).into_tasks();
-                orders.fail(begun, reason);
-                for task in tasks.into_iter().rev() {
-                    state.waiting.push_front(task);
+                for task in tasks {
+                    state.again(task, &mut orders);
+                }
+                if let Some(mut task) = begun {
+                    match !task.called_off && task.retries.lost(reason) {
+                        true => state.waiting.push_back(task),
+                        false => orders.fail(&task, reason),
+                    }
                 }
             } else if let Some(place) = state.asked.iter().position(|&asked| asked == number) {
                 state.asked.swap_remove(place);
                 if state.leases.is_empty() && state.asked.is_empty() {
                     // Nobody will ever serve them.
                     while let Some(task) = state.waiting.pop() {
-                        orders.fail(Some(task), reason);
+                        orders.fail(&task, reason);
                     }
                 }
             } else {
@@ -245,6 +355,23 @@ impl TaskQueue {
 }
 
 impl State {
+    /// A task that has not begun has its turn again, if somebody wants it.
+    fn again(&mut self, task: Task, orders: &mut Orders) {
+        match task.called_off {
+            true => orders.failures.push((task.call, Error::cancelled("it was cancelled"))),
+            false => self.waiting.put_back(task),
+        }
+    }
+
+    /// Keeps the buffer of a task that is over.
+    fn recycle(&mut self, task: Task) {
+        let Task { mut frame, .. } = task;
+        if self.spare.len() < SPARE_BUFFERS && frame.capacity() <= SPARE_SIZE {
+            frame.clear();
+            self.spare.push(frame);
+        }
+    }
+
     /// Sends what can be sent, gives back what is due, and asks for what is missing.
     fn advance(&mut self, core: &Core, most: usize, orders: &mut Orders) {
         self.full = false;
@@ -297,9 +424,8 @@ impl State {
 }
 
 impl Orders {
-    fn fail(&mut self, task: Option<Task>, reason: &LostTask) {
-        if let Some(task) = task {
-            self.failures.push((task.call, Error::lost_task(task.function.name, reason.clone())));
-        }
+    fn fail(&mut self, task: &Task, reason: &LostTask) {
+        let error = Error::lost_task(task.function.name, task.retries.tries(), reason.clone());
+        self.failures.push((task.call, error));
     }
 }
