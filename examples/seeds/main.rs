@@ -17,12 +17,13 @@
 //! | `parameter_server.rs`, `supervisor.rs` again, `messages.rs`, `taxi.rs` | "Les Acteurs" |
 //! | `time.rs`, `random.rs`, `gym.rs` | what Python's modules of these names do there |
 //! | `processes.rs` | a look at processes |
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "printing is what they are for")]
 #![allow(unreachable_pub, reason = "the remote methods of an actor are its `pub` ones")]
 
 mod accounting;
 mod counters;
+mod cuda;
 #[path = "../data/digits.rs"]
 #[allow(dead_code, reason = "others use more of it")]
 mod digits;

@@ -2,15 +2,15 @@
 //!
 //! GPUs are counted by the runtime, whether there are devices or not. An actor gets numbers, and they stand in
 //! `CUDA_VISIBLE_DEVICES` before its process runs any of its code, so that a framework in it takes the right device.
-//! This network is computed on the CPU.
+//! The products of this network are computed there if it is a CUDA device, and on the CPU if there is none.
 
 use std::env;
 use std::error::Error;
-use std::path::Path;
 
 use mobula::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::cuda::{Device, Matrix};
 use super::digits::{CLASSES, Digits, PIXELS as SMALL};
 use super::time;
 
@@ -66,46 +66,85 @@ impl Mnist {
 
 /// y = softmax(x W + b)
 struct Network {
-    w: Vec<[f32; CLASSES]>,
+    weights: Weights,
     b: [f32; CLASSES],
 }
 
+/// [`PIXELS`] rows of [`CLASSES`] numbers, and where they are.
+enum Weights {
+    Here(Vec<f32>),
+    There(Device, Matrix),
+}
+
+type Failure = Box<dyn Error>;
+
 impl Network {
-    fn construct() -> Self {
-        Network { w: vec![[0.0; CLASSES]; PIXELS], b: [0.0; CLASSES] }
+    fn construct() -> Result<(Self, String), Failure> {
+        let (weights, place) = match Device::open() {
+            Ok(device) => {
+                let place = format!("on {}", device.name());
+                let w = device.zeros(PIXELS, CLASSES)?;
+                (Weights::There(device, w), place)
+            }
+            Err(reason) => (Weights::Here(vec![0.0; PIXELS * CLASSES]), format!("on the CPU: {reason}")),
+        };
+        Ok((Network { weights, b: [0.0; CLASSES] }, place))
     }
 
-    fn predict(&self, image: &[f32]) -> [f32; CLASSES] {
+    /// Gives a row for each of the images.
+    fn predict(&self, images: &[f32]) -> Result<Vec<[f32; CLASSES]>, Failure> {
+        let products = match &self.weights {
+            Weights::Here(w) => product(images, w),
+            Weights::There(device, w) => device.download(&device.product(&device.upload(images, PIXELS)?, w)?)?,
+        };
+        Ok(products.chunks_exact(CLASSES).map(|row| self.softmax(row)).collect())
+    }
+
+    fn softmax(&self, product: &[f32]) -> [f32; CLASSES] {
         let mut y = self.b;
-        for (x, weights) in image.iter().zip(&self.w) {
-            add_scaled(&mut y, *x, weights);
-        }
+        add_scaled(&mut y, 1.0, product);
         let largest = y.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let exp = y.map(|logit| (logit - largest).exp());
         let sum: f32 = exp.iter().sum();
         exp.map(|exp| exp / sum)
     }
 
-    /// Goes one step down the mean cross-entropy of some rows.
-    fn train_step(&mut self, images: &Images, rows: &[usize]) {
-        let rate = -LEARNING_RATE / rows.len() as f32;
-        // All errors before the first change: they are those of one and the same network.
-        let errors = rows.iter().map(|&row| {
-            let (image, label) = images.row(row);
-            let mut error = self.predict(image);
+    /// Goes one step down the mean cross-entropy of some images.
+    fn train_step(&mut self, images: &[f32], labels: &[usize]) -> Result<(), Failure> {
+        let rate = -LEARNING_RATE / labels.len() as f32;
+        let mut errors = self.predict(images)?;
+        for (error, &label) in errors.iter_mut().zip(labels) {
             error[label] -= 1.0;
-            (image, error)
-        });
-        for (image, error) in errors.collect::<Vec<_>>() {
-            add_scaled(&mut self.b, rate, &error);
-            for (x, weights) in image.iter().zip(&mut self.w) {
-                add_scaled(weights, rate * x, &error);
+            add_scaled(&mut self.b, rate, error);
+        }
+        match &mut self.weights {
+            Weights::Here(w) => {
+                for (image, error) in images.chunks_exact(PIXELS).zip(&errors) {
+                    for (x, weights) in image.iter().zip(w.chunks_exact_mut(CLASSES)) {
+                        add_scaled(weights, rate * x, error);
+                    }
+                }
+            }
+            Weights::There(device, w) => {
+                let (x, e) = (device.upload(images, PIXELS)?, device.upload(errors.as_flattened(), CLASSES)?);
+                device.add_transposed_product(rate, &x, &e, w)?;
             }
         }
+        Ok(())
     }
 }
 
-fn add_scaled(sum: &mut [f32; CLASSES], factor: f32, values: &[f32; CLASSES]) {
+fn product(images: &[f32], w: &[f32]) -> Vec<f32> {
+    let mut products = vec![0.0; images.len() / PIXELS * CLASSES];
+    for (image, product) in images.chunks_exact(PIXELS).zip(products.chunks_exact_mut(CLASSES)) {
+        for (x, weights) in image.iter().zip(w.chunks_exact(CLASSES)) {
+            add_scaled(product, *x, weights);
+        }
+    }
+    products
+}
+
+fn add_scaled(sum: &mut [f32], factor: f32, values: &[f32]) {
     for (sum, value) in sum.iter_mut().zip(values) {
         *sum += factor * value;
     }
@@ -114,31 +153,40 @@ fn add_scaled(sum: &mut [f32; CLASSES], factor: f32, values: &[f32; CLASSES]) {
 pub struct NeuralNetOnGPU {
     mnist: Mnist,
     network: Network,
+    /// Where it is computed.
+    place: String,
     next: usize,
 }
 
 #[mobula::actor(num_gpus = 1.0)]
 impl NeuralNetOnGPU {
     // CUDA_VISIBLE_DEVICES is set already.
-    pub fn new(mnist_data: Mnist) -> Self {
-        NeuralNetOnGPU { mnist: mnist_data, network: Network::construct(), next: 0 }
+    pub fn new(mnist_data: Mnist) -> Result<Self, Box<dyn Error>> {
+        let (network, place) = Network::construct()?;
+        Ok(NeuralNetOnGPU { mnist: mnist_data, network, place, next: 0 })
     }
 
-    pub fn train(&mut self, num_steps: usize) {
+    pub fn train(&mut self, num_steps: usize) -> Result<(), Box<dyn Error>> {
         for _ in 0..num_steps {
-            let batch = self.next_batch(100);
-            self.network.train_step(&self.mnist.train, &batch);
+            let (images, labels) = self.next_batch(100);
+            self.network.train_step(&images, &labels)?;
         }
+        Ok(())
     }
 
-    pub fn get_accuracy(&self) -> f64 {
-        let rows = self.mnist.test.labels.len();
-        let right = (0..rows).filter(|&row| {
-            let (image, label) = self.mnist.test.row(row);
-            let y = self.network.predict(image);
-            (0..CLASSES).max_by(|&a, &b| y[a].total_cmp(&y[b])) == Some(label)
-        });
-        right.count() as f64 / rows as f64
+    pub fn get_accuracy(&self) -> Result<f64, Box<dyn Error>> {
+        let Images { images, labels } = &self.mnist.test;
+        let predictions = self.network.predict(images)?;
+        let right = predictions
+            .iter()
+            .zip(labels.iter())
+            .filter(|(y, label)| (0..CLASSES).max_by(|&a, &b| y[a].total_cmp(&y[b])) == Some(usize::from(**label)));
+        Ok(right.count() as f64 / labels.len() as f64)
+    }
+
+    /// Says where the network is computed.
+    pub fn place(&self) -> String {
+        self.place.clone()
     }
 
     /// Gives the GPUs that it holds, and what a framework sees.
@@ -148,11 +196,12 @@ impl NeuralNetOnGPU {
 }
 
 impl NeuralNetOnGPU {
-    fn next_batch(&mut self, size: usize) -> Vec<usize> {
+    fn next_batch(&mut self, size: usize) -> (Vec<f32>, Vec<usize>) {
         let rows = self.mnist.train.labels.len();
-        let batch = (self.next..self.next + size).map(|row| row % rows).collect();
+        let batch = (self.next..self.next + size).map(|row| self.mnist.train.row(row % rows));
+        let (images, labels): (Vec<_>, _) = batch.unzip();
         self.next = (self.next + size) % rows;
-        batch
+        (images.concat(), labels)
     }
 }
 
@@ -172,8 +221,7 @@ pub(crate) fn run() -> Result<Outcome, Box<dyn Error>> {
     let nn = NeuralNetOnGPU::remote(mnist)?;
     let (gpu_ids, visible) = mobula::get(&nn.gpus().remote())?;
     println!("gpu_ids: {gpu_ids:?}, CUDA_VISIBLE_DEVICES: {}", visible.as_deref().unwrap_or("not set"));
-    let device = if Path::new("/dev/nvidiactl").exists() { "a CUDA device is there" } else { "no CUDA device" };
-    println!("{device}; this network is computed on the CPU");
+    println!("the network is computed {}", mobula::get(&nn.place().remote())?);
 
     nn.train(100).remote();
     let accuracy = mobula::get(&nn.get_accuracy().remote())?;

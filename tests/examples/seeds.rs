@@ -7,6 +7,8 @@
 mod accounting;
 #[path = "../../examples/seeds/counters.rs"]
 mod counters;
+#[path = "../../examples/seeds/cuda.rs"]
+mod cuda;
 #[path = "../../examples/data/digits.rs"]
 mod digits;
 #[path = "../../examples/seeds/environments.rs"]
