@@ -58,6 +58,7 @@ impl fmt::Display for Full {
 }
 
 #[derive(Debug, thiserror::Error)]
+#[allow(dead_code, reason = "not all of it is used yet")]
 pub(crate) enum ErrorKind {
     #[error("object {id} was not sealed within {after:?}")]
     Timeout { id: ObjectId, after: Duration },
@@ -87,6 +88,18 @@ pub(crate) enum ErrorKind {
     Disconnected(String),
     #[error("{0}")]
     InvalidArgument(String),
+    #[error("no {what} within {after:?}")]
+    Late { what: String, after: Duration },
+    #[error("{0}")]
+    Closed(String),
+    #[error("{0}")]
+    PeerDied(String),
+    #[error("{0}")]
+    Full(String),
+    #[error("{0}")]
+    Empty(String),
+    #[error("{0}")]
+    Unfilled(String),
     #[error("this process was forked; the handle belongs to its parent, attach anew")]
     Forked,
     #[error("the store is corrupt: {}", .0.join("; "))]
@@ -116,8 +129,8 @@ macro_rules! predicates {
 }
 
 predicates! {
-    /// Says whether the time ran out before an object was sealed.
-    is_timeout => ErrorKind::Timeout { .. },
+    /// Says whether the time ran out before an object was sealed, or before a channel or queue was ready.
+    is_timeout => ErrorKind::Timeout { .. } | ErrorKind::Late { .. },
     /// Says whether an object of that id exists already.
     is_exists => ErrorKind::Exists(_),
     /// Says whether there is no such object.
@@ -138,6 +151,16 @@ predicates! {
     is_disconnected => ErrorKind::Disconnected(_),
     /// Says whether an argument made no sense.
     is_invalid_argument => ErrorKind::InvalidArgument(_),
+    /// Says whether a channel or queue was closed: nothing more comes, or is taken.
+    is_closed => ErrorKind::Closed(_),
+    /// Says whether the other side of a channel is gone without having closed it.
+    is_peer_died => ErrorKind::PeerDied(_),
+    /// Says whether a channel or queue has no room for what was not to wait.
+    is_full => ErrorKind::Full(_),
+    /// Says whether a channel or queue has nothing for who was not to wait.
+    is_empty => ErrorKind::Empty(_),
+    /// Says whether parts of an array that is filled together are not filled.
+    is_unfilled => ErrorKind::Unfilled(_),
     /// Says whether the handle was made by the parent of this forked process.
     is_forked => ErrorKind::Forked,
     /// Says whether shared words contradict each other.

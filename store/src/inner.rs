@@ -95,6 +95,35 @@ impl Inner {
         ObjectView::made(self.count(), at, id, state)
     }
 
+    /// Creates an object whose bytes stay writable: `words` are (offset, value), all else of the first `zeroed` bytes is zero.
+    ///
+    /// The caller has a view unit of it then, which is counted.
+    #[cfg(not(loom))]
+    pub(crate) fn create_mutable(
+        self: &Arc<Self>,
+        id: ObjectId,
+        len: usize,
+        options: &ObjectOptions,
+        zeroed: usize,
+        words: &[(usize, u64)],
+    ) -> Result<(SlotRef, State)> {
+        self.writable()?;
+        let at = self.prepare(id, len, options, 0)?;
+        let slot = self.slot(at);
+        let offset = slot.place(slot.state()).and_then(Place::offset);
+        if let Some(bytes) = offset.and_then(|offset| self.arena.bytes_mut(offset, len)) {
+            bytes.iter_mut().take(zeroed).for_each(|byte| *byte = 0);
+            for &(at, value) in words {
+                if let Some(word) = bytes.get_mut(at..at + 8) {
+                    word.copy_from_slice(&value.to_le_bytes());
+                }
+            }
+        }
+        let state = self.enter(at, id, len, slot::SEALED, self.patience(options))?;
+        waits::sealed(&self.shared, [id]);
+        Ok((at, state))
+    }
+
     /// Takes a slot with memory and writes everything but the data.
     fn prepare(&self, id: ObjectId, len: usize, options: &ObjectOptions, fill: usize) -> Result<SlotRef> {
         if options.metadata.len() > ObjectOptions::MAX_METADATA {
@@ -107,7 +136,8 @@ impl Inner {
         index::prefetch(&self.shared, id);
         let bytes = block_bytes(len, options);
         let flags = if options.lifetime == Lifetime::Counted { slot::COUNTED } else { 0 }
-            | if options.notify { slot::NOTIFY } else { 0 };
+            | if options.notify { slot::NOTIFY } else { 0 }
+            | if options.mutable { slot::MUTABLE } else { 0 };
         let at = self.reserve(id, len, bytes, flags, options)?;
         self.describe(at, id);
         self.slot(at).size(len, options.metadata.len(), options.children.len());
@@ -280,7 +310,7 @@ impl Inner {
     /// Returns where a creation gets a file of its own if there is no memory for it; none if it gets none.
     fn fallback(&self, bytes: usize, options: &ObjectOptions) -> Option<&Disk> {
         let fits = (1..=self.shared.layout.capacity).contains(&bytes);
-        let falls = fits && options.children.is_empty() && outlet::falls_back(&self.shared);
+        let falls = fits && options.children.is_empty() && !options.mutable && outlet::falls_back(&self.shared);
         self.looks.disk().filter(|_| falls)
     }
 

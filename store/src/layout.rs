@@ -58,7 +58,7 @@ use crate::readers;
 use crate::sync::Ordering;
 
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"MOBULA01");
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 pub(crate) const HEADER_BYTES: usize = 4096;
 pub(crate) const H_MAGIC: usize = 0;

@@ -55,6 +55,7 @@
 //! | `inner`, `search` | the steps of a creation; its search for memory | |
 //! | `queue`, `evict`, `room` | who comes first; what goes; what is moved to make room | ST-23 to ST-25 |
 //! | `moves`, `compact`, `thaw` | another place for an object; one free run of several; writable again | ST-21, ST-22 |
+//! | `board` | objects whose bytes stay writable | ST-B1 to ST-B3 |
 //! | `disk`, `outlet` | spilled objects and files of last resort; what the creator allowed | ST-D1 to ST-D3 |
 //! | `trim`, `ahead`, `large` | giving idle memory back; to disk ahead of need; large pages for many objects | ST-27, ST-33 |
 //! | `holds` | who holds what, when an object goes | ST-16 to ST-19 |
@@ -79,6 +80,10 @@ mod arena;
 mod array;
 mod attach;
 mod bell;
+#[allow(unsafe_code, reason = "words of objects that stay writable")]
+#[cfg(not(loom))]
+#[allow(dead_code, reason = "not all of it is used yet")]
+mod board;
 #[allow(unsafe_code, reason = "addresses of clients, kept by counts")]
 mod body;
 mod borrow;

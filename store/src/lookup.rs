@@ -16,7 +16,7 @@ use crate::evict;
 use crate::holds::{Adopted, VIEW};
 use crate::id::ObjectId;
 use crate::index::{self, Sighted};
-use crate::slot::{Slot, SlotRef, State};
+use crate::slot::{self, Slot, SlotRef, State};
 
 /// A sealed object with a view unit, counted.
 #[derive(Debug, Clone, Copy)]
@@ -26,7 +26,7 @@ pub(crate) struct Found {
     pub(crate) state: State,
     pub(crate) len: usize,
     pub(crate) meta_len: usize,
-    /// Where the bytes are; null if that is not in the arena, or what the slot says makes no sense.
+    /// Where the bytes are; null if that is not in the arena, if they may change, or if what the slot says makes no sense.
     pub(crate) data: *const u8,
 }
 
@@ -66,6 +66,8 @@ impl Ref {
         // Never beyond the object's own memory, whatever its words say.
         let whole = len.checked_next_multiple_of(8).and_then(|padded| padded.checked_add(meta_len));
         let block = slot.block_in_arena(state).filter(|block| whole.is_some_and(|whole| whole <= block.len()));
+        // Bytes that may change are shown to nobody as bytes that do not.
+        let block = block.filter(|_| !state.has(slot::MUTABLE));
         let data = block.and_then(|block| self.arena.sealed(block.start, block.len()));
         Found { at, state, len, meta_len, data: data.unwrap_or(std::ptr::null()) }
     }

@@ -33,10 +33,10 @@ use crate::waits::{self, On};
 /// One unit of a client's hold word, shared by all clones of a handle.
 ///
 /// Most handles are never cloned: only the first clone makes the counter that decides who is the last.
-struct Unit {
-    body: Ref,
-    at: SlotRef,
-    id: ObjectId,
+pub(crate) struct Unit {
+    pub(crate) body: Ref,
+    pub(crate) at: SlotRef,
+    pub(crate) id: ObjectId,
     size: u64,
     clones: OnceLock<Arc<Last>>,
 }
@@ -57,7 +57,7 @@ impl Drop for Last {
 impl Unit {
     /// Wraps a unit that was just taken and counted.
     #[inline]
-    fn new(body: Ref, at: SlotRef, id: ObjectId, size: u64) -> Unit {
+    pub(crate) fn new(body: Ref, at: SlotRef, id: ObjectId, size: u64) -> Unit {
         Unit { body, at, id, size, clones: OnceLock::new() }
     }
 }
@@ -134,6 +134,12 @@ impl ObjectView {
     /// Views an object that is not in the arena: brought back from disk if there is memory, else in its file.
     #[cold]
     fn of_outside(unit: Unit, state: State) -> Result<ObjectView> {
+        if state.has(slot::MUTABLE) {
+            return Err(Error::invalid(format!(
+                "object {} stays writable and has no value: open it as the channel, queue or array that it is",
+                unit.id
+            )));
+        }
         let spilled = matches!(unit.body.slot(unit.at).place(state), Some(Place::Record(_)));
         let unit = if spilled && !unit.body.is_reader() { Self::bring_back(unit) } else { unit };
         // While the unit stands nobody moves it.

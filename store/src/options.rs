@@ -147,6 +147,8 @@ pub struct ObjectOptions {
     pub(crate) lifetime: Lifetime,
     pub(crate) children: Vec<ObjectHold>,
     pub(crate) notify: bool,
+    /// The bytes stay writable after the seal (board.rs).
+    pub(crate) mutable: bool,
 }
 
 impl ObjectOptions {

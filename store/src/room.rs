@@ -86,7 +86,9 @@ pub(crate) fn candidates(actor: Actor<'_>) -> impl Iterator<Item = SlotRef> {
             let slot = Slot::of(actor.shared, index);
             let state = slot.state();
             let in_memory = slot.place(state).is_some_and(|place| place.bytes() > 0);
-            let may_go = state.state() == slot::SEALED && in_memory && slot.children() == 0;
+            // Whoever uses a board wants it where it is.
+            let idle = state.state() == slot::SEALED && !state.has(slot::MUTABLE);
+            let may_go = idle && in_memory && slot.children() == 0;
             let at = SlotRef { index, generation: state.generation() };
             (may_go && !actor.is_viewed(index)).then(|| (slot.used().load(Ordering::Relaxed), at))
         })

@@ -26,7 +26,8 @@
 //! Invariants:
 //! - ST-7: the generation grows with every return to FREE; whoever names a slot names its generation, too.
 //! - ST-8: only the actor leaves RESERVED, CREATING and RECLAIMING, or the reaper in its place.
-//! - ST-9: SEALED bytes never change and never move while a view pins them.
+//! - ST-9: SEALED bytes never change and never move while a view pins them; those of an object with the flag MUTABLE
+//!   may change and are never shown as bytes that do not (board.rs).
 
 use std::ops::Range;
 
@@ -61,6 +62,8 @@ pub(crate) const DELETE_AT_SEAL: u64 = 8;
 pub(crate) const LOST: u64 = 16;
 /// The object's place is the slot's other one.
 pub(crate) const ALT: u64 = 32;
+/// Its bytes stay writable after the seal: a board (board.rs), which nobody views.
+pub(crate) const MUTABLE: u64 = 64;
 
 /// A slot's state word, taken apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -449,6 +449,12 @@ impl Store {
     pub(crate) fn inner(&self) -> &Inner {
         &self.inner
     }
+
+    /// Returns the client behind the handle, to be shared.
+    #[cfg(not(loom))]
+    pub(crate) fn shared_inner(&self) -> &Arc<Inner> {
+        &self.inner
+    }
 }
 
 /// For the layers above: processes, rings and bells.

@@ -87,6 +87,11 @@ enum Kind {
     InvalidArgument(String),
     NotInitialized(String),
     System(String),
+    Closed(String),
+    PeerDied(String),
+    Full(String),
+    Empty(String),
+    Unfilled(String),
 }
 
 /// Matches every kind that is a text and nothing else.
@@ -106,6 +111,11 @@ macro_rules! worded {
             | Kind::InvalidArgument($text)
             | Kind::NotInitialized($text)
             | Kind::System($text)
+            | Kind::Closed($text)
+            | Kind::PeerDied($text)
+            | Kind::Full($text)
+            | Kind::Empty($text)
+            | Kind::Unfilled($text)
     };
 }
 
@@ -155,6 +165,16 @@ predicates! {
     is_not_initialized NotInitialized;
     /// Returns true if the operating system or the shared store failed in a way that is nobody's argument.
     is_system System;
+    /// Returns true if a channel or queue was closed: nothing more comes, or is taken.
+    is_closed Closed;
+    /// Returns true if the other side of a channel is gone without having closed it.
+    is_peer_died PeerDied;
+    /// Returns true if a channel or queue has no room and was not to be waited for.
+    is_full Full;
+    /// Returns true if a channel or queue has nothing and was not to be waited for.
+    is_empty Empty;
+    /// Returns true if parts of an array that is filled together are not filled.
+    is_unfilled Unfilled;
 }
 
 impl Error {
@@ -312,6 +332,16 @@ impl Error {
             Kind::InvalidArgument
         } else if error.is_disconnected() {
             Kind::NotInitialized
+        } else if error.is_closed() {
+            Kind::Closed
+        } else if error.is_peer_died() {
+            Kind::PeerDied
+        } else if error.is_full() {
+            Kind::Full
+        } else if error.is_empty() {
+            Kind::Empty
+        } else if error.is_unfilled() {
+            Kind::Unfilled
         } else {
             Kind::System
         };
@@ -424,6 +454,11 @@ mod tests {
             Error::not_initialized("a"),
             Error::object_lost(ObjectId::from_bytes([1; 16])),
             Error::system("a"),
+            Error::new(Kind::Closed("a".into())),
+            Error::new(Kind::PeerDied("a".into())),
+            Error::new(Kind::Full("a".into())),
+            Error::new(Kind::Empty("a".into())),
+            Error::new(Kind::Unfilled("a".into())),
         ]
     }
 
@@ -447,6 +482,11 @@ mod tests {
                 error.is_invalid_argument(),
                 error.is_not_initialized(),
                 error.is_system(),
+                error.is_closed(),
+                error.is_peer_died(),
+                error.is_full(),
+                error.is_empty(),
+                error.is_unfilled(),
             ];
             assert_eq!(predicates.iter().filter(|p| **p).count(), 1, "{error:?}");
         }
