@@ -59,7 +59,7 @@ pub(crate) const ACTOR: Vocabulary = Vocabulary {
 /// The keys of `#[mobula::method]`: defaults of one method.
 pub(crate) const METHOD: Vocabulary = Vocabulary {
     attribute: "#[mobula::method]",
-    keys: &["num_returns", "max_task_retries", "retry_errors", "concurrency_group"],
+    keys: &["num_returns", "max_task_retries", "retry_errors", "concurrency_group", "stream_backpressure"],
     options: &[],
     options_place: "",
 };
@@ -67,7 +67,7 @@ pub(crate) const METHOD: Vocabulary = Vocabulary {
 /// The keys of `#[mobula::task]`: defaults of the task.
 pub(crate) const TASK: Vocabulary = Vocabulary {
     attribute: "#[mobula::task]",
-    keys: &["num_cpus", "num_gpus", "max_retries", "retry_errors", "num_returns", "max_calls"],
+    keys: &["num_cpus", "num_gpus", "max_retries", "retry_errors", "num_returns", "max_calls", "stream_backpressure"],
     options: &["resource", "resources", "env"],
     options_place: "where the task is submitted, with `options()`",
 };
@@ -353,9 +353,14 @@ impl Keys {
         Some(self.entries.swap_remove(index).value)
     }
 
+    /// Gives the place of the value of `name`, if it is given.
+    pub(crate) fn place_of(&self, name: &str) -> Option<Span> {
+        self.entries.iter().find(|entry| entry.name == name).map(|entry| entry.value.span())
+    }
+
     /// Gives the place of the value of `name`.
     fn span_of(&self, name: &str) -> Span {
-        self.entries.iter().find(|entry| entry.name == name).map_or_else(Span::call_site, |entry| entry.value.span())
+        self.place_of(name).unwrap_or_else(Span::call_site)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a remote call gives back: one ref or several, and what becomes of an `Err`.
 //!
-//! The macro sees tokens, no types, so two rules go by how the return type is written:
+//! The macro sees tokens, no types, so three rules go by how the return type is written:
 //!
 //! 1. A type whose last path segment is `Result` is fallible. Its `Ok` type is named through
 //!    `ResultLike`, so that aliases such as `io::Result<T>` work whatever their parameters are; its
@@ -8,15 +8,18 @@
 //! 2. `num_returns = n` from 2 needs a tuple of `n` written out, or such a tuple as the first
 //!    parameter of a fallible type.
 //!
+//! 3. `impl Iterator<Item = T>` is a stream: a call gives its items, each as a ref of its own, and an item of a type that is
+//!    fallible by rule 1 may be an error by itself.
+//!
 //! `!` is taken as `()`: the method never returns, and its ref only tells how it ended.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, format_ident, quote_spanned};
-use syn::{GenericArgument, Path, PathArguments, PathSegment, ReturnType, Type, TypeTuple};
+use syn::{GenericArgument, Path, PathArguments, PathSegment, ReturnType, Type, TypeParamBound, TypeTuple};
 
 use crate::errors::Errors;
 use crate::fingerprint::Fingerprint;
-use crate::keys::NumReturns;
+use crate::keys::{Keys, NumReturns};
 use crate::self_type;
 use crate::signature::generated_at;
 
@@ -24,8 +27,10 @@ use crate::signature::generated_at;
 pub(crate) struct Returns {
     /// The whole return type, with `Self` replaced.
     whole: TokenStream,
-    /// Whether it is a `Result`.
+    /// Whether it is a `Result`, or a stream of such.
     fallible: bool,
+    /// The type of the items as written, if it is a stream; then `values` is what an item holds.
+    stream: Option<TokenStream>,
     /// Whether it is `!`.
     never: bool,
     /// The type of each ref's value.
@@ -49,6 +54,7 @@ impl Returns {
                 return Returns {
                     whole: emit!(()),
                     fallible: false,
+                    stream: None,
                     never: matches!(output, ReturnType::Type(..)),
                     values: vec![emit!(())],
                     span: generated_at(output),
@@ -60,6 +66,16 @@ impl Returns {
             None => ty.to_token_stream(),
         };
         let whole = tokens_of(ty);
+        if let Some(item) = stream_item(ty) {
+            if let Some(NumReturns { span, .. }) = num_returns {
+                errors.add_at(span, "`num_returns` has no meaning for a stream: each of its items is one ref");
+            }
+            let fallible = is_fallible(item);
+            let item = tokens_of(item);
+            let span = generated_at(&item);
+            let value = if fallible { quote_spanned!(span=> <#item as __p::ResultLike>::Ok) } else { item.clone() };
+            return Returns { whole, fallible, stream: Some(item), never: false, values: vec![value], span };
+        }
         let span = generated_at(&whole);
         let fallible = result_segment(ty).is_some();
         let values = match written_tuple(ty, num_returns, errors) {
@@ -69,12 +85,31 @@ impl Returns {
             }
             None => vec![whole.clone()],
         };
-        Returns { whole, fallible, never: false, values, span }
+        Returns { whole, fallible, stream: None, never: false, values, span }
     }
 
-    /// Gives how many refs a call gives.
+    /// Gives how many refs a call gives; 0 for a stream, which gives them one by one.
     pub(crate) fn count(&self) -> usize {
-        self.values.len()
+        if self.is_stream() { 0 } else { self.values.len() }
+    }
+
+    /// Tells whether a call gives a stream.
+    pub(crate) fn is_stream(&self) -> bool {
+        self.stream.is_some()
+    }
+
+    /// Complains about keys of the attribute that do not go with the results; `retries` names the one that counts tries.
+    pub(crate) fn check_keys(&self, keys: &Keys, retries: &str, errors: &mut Errors) {
+        if self.is_stream() {
+            for name in [retries, "retry_errors"] {
+                if let Some(span) = keys.place_of(name) {
+                    let message = "a stream is never tried again, since its items may be in use";
+                    errors.add_at(span, format!("{message}: leave `{name}` away"));
+                }
+            }
+        } else if let Some(span) = keys.place_of("stream_backpressure") {
+            errors.add_at(span, "`stream_backpressure` is for streams, which return `impl Iterator<Item = T>`");
+        }
     }
 
     /// Adds the return type and the number of refs to `fingerprint`.
@@ -85,14 +120,16 @@ impl Returns {
     /// Gives the type that stands for the results in the runtime's generics.
     pub(crate) fn marker(&self) -> TokenStream {
         match self.values.as_slice() {
+            [value] if self.is_stream() => emit!(__p::Stream<#value>),
             [value] => emit!(__p::One<#value>),
             values => emit!(__p::Many<(#(#values,)*)>),
         }
     }
 
-    /// Gives the type of the refs that a call gives.
+    /// Gives the type of what a call gives.
     pub(crate) fn refs(&self, krate: &Path) -> TokenStream {
         match self.values.as_slice() {
+            [value] if self.is_stream() => emit!(#krate::ObjectRefStream<#value>),
             [value] => emit!(#krate::ObjectRef<#value>),
             values => emit!((#(#krate::ObjectRef<#values>,)*)),
         }
@@ -102,6 +139,9 @@ impl Returns {
     pub(crate) fn writes(&self, call: &TokenStream) -> TokenStream {
         if self.never {
             return call.clone();
+        }
+        if let (Some(item), [value]) = (&self.stream, self.values.as_slice()) {
+            return self.sends(call, item, value);
         }
         let whole = &self.whole;
         let outcome = if self.fallible {
@@ -137,6 +177,47 @@ impl Returns {
             ::core::result::Result::Ok(())
         }
     }
+}
+
+impl Returns {
+    /// Evaluates `call` and sends the items of the iterator that it gives, through the variables `__args` and `__out`.
+    fn sends(&self, call: &TokenStream, item: &TokenStream, value: &TokenStream) -> TokenStream {
+        let each = if self.fallible {
+            let unwrapped = quote_spanned!(self.span=> __p::ResultLike::into_result(__item));
+            let refusal = quote_spanned!(self.span=> __p::CallError::user(&__error));
+            emit! {
+                |__item: #item| match #unwrapped {
+                    ::core::result::Result::Ok(__value) => ::core::result::Result::Ok(__value),
+                    ::core::result::Result::Err(__error) => ::core::result::Result::Err(#refusal),
+                }
+            }
+        } else {
+            emit!(::core::result::Result::Ok)
+        };
+        // A type that does not serialise is the error of its own tokens.
+        let send = quote_spanned!(self.span=> __p::ReturnWriter::stream::<#value>);
+        emit! {
+            let __window = __p::ArgReader::next::<::core::primitive::u64>(__args, "stream_backpressure")?;
+            let __items = #call;
+            #send(__out, __window, ::core::iter::Iterator::map(__items, #each))
+        }
+    }
+}
+
+/// Gives the type of the items if `ty` is `impl Iterator<Item = T>`, whatever else it promises.
+pub(crate) fn stream_item(ty: &Type) -> Option<&Type> {
+    let Type::ImplTrait(opaque) = self_type::ungrouped(ty) else {
+        return None;
+    };
+    opaque.bounds.iter().find_map(|bound| {
+        let TypeParamBound::Trait(bound) = bound else { return None };
+        let last = bound.path.segments.last().filter(|last| last.ident == "Iterator")?;
+        let PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
+        arguments.args.iter().find_map(|argument| match argument {
+            GenericArgument::AssocType(item) if item.ident == "Item" => Some(&item.ty),
+            _ => None,
+        })
+    })
 }
 
 /// Tells whether the last segment of `ty` is `Result`.
@@ -269,6 +350,16 @@ mod tests {
         assert_eq!(plain, "__p::Many<(u8,String,)>");
         let fallible = marker(parse_quote!(-> Result<(u8, String), E>), Some(2));
         assert_eq!(fallible, "__p::Many<(u8,String,)>");
+    }
+
+    #[test]
+    fn streams() {
+        assert_eq!(marker(parse_quote!(-> impl Iterator<Item = u8> + use<>), None), "__p::Stream<u8>");
+        let fallible = marker(parse_quote!(-> impl Send + std::iter::Iterator<Item = Result<u8, E>>), None);
+        assert_eq!(fallible, "__p::Stream<<Result<u8,E>as__p::ResultLike>::Ok>");
+        let (counted, errors) = returns(parse_quote!(-> impl Iterator<Item = u8>), Some(2));
+        assert_eq!((counted.count(), errors.count()), (0, 1));
+        assert!(!returns(parse_quote!(-> impl Clone), None).0.is_stream());
     }
 
     #[test]

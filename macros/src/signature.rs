@@ -89,6 +89,9 @@ pub(crate) fn check_function(signature: &Signature, subject: Subject, errors: &m
         }
     }
     if let ReturnType::Type(_, ty) = &signature.output {
+        // Only the items of a stream leave the worker.
+        let item = if subject == Subject::Constructor { None } else { returns::stream_item(ty) };
+        let ty = item.unwrap_or(ty);
         match returns::result_parameters(ty) {
             Some(parameters) => {
                 for (index, ty) in parameters.enumerate() {
@@ -154,6 +157,7 @@ impl<'ast> Visit<'ast> for Borrows<'_> {
 
     fn visit_type_impl_trait(&mut self, opaque: &'ast TypeImplTrait) {
         let message = format!("{} `impl Trait`, since both processes must know the type: name it", self.refusal());
+
         self.errors.add(opaque, message);
     }
 

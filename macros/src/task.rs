@@ -72,6 +72,7 @@ struct Defaults {
     max_retries: Option<i32>,
     retry_errors: Option<bool>,
     max_calls: Option<usize>,
+    stream_backpressure: Option<usize>,
 }
 
 impl Task {
@@ -79,6 +80,8 @@ impl Task {
     fn read(mut keys: Keys, function: &ItemFn, errors: &mut Errors) -> Option<Task> {
         let signature = &function.sig;
         let num_returns = keys.num_returns(errors);
+        let returns = Returns::of(&signature.output, num_returns, None, errors);
+        returns.check_keys(&keys, "max_retries", errors);
         let task = Task {
             krate: keys.krate(),
             conditions: attributes::conditions(&function.attrs),
@@ -92,9 +95,10 @@ impl Task {
                 max_retries: keys.retries("max_retries", errors),
                 retry_errors: keys.flag("retry_errors", errors),
                 max_calls: keys.bound("max_calls", errors),
+                stream_backpressure: keys.limit("stream_backpressure", errors),
             },
             parameters: Parameters::of(signature, None),
-            returns: Returns::of(&signature.output, num_returns, None, errors),
+            returns,
         };
         let before = errors.count();
         if let Some(receiver) = signature.receiver() {
@@ -246,6 +250,7 @@ fn registration(task: &Task) -> TokenStream {
     let locals = task.parameters.locals();
     let writes = task.returns.writes(&emit!(#name(#locals)));
     let count = Literal::usize_unsuffixed(task.returns.count());
+    let streams = task.returns.is_stream();
     let signature = signature(task);
     let defaults = defaults(&task.defaults);
     emit! {
@@ -267,6 +272,7 @@ fn registration(task: &Task) -> TokenStream {
             signature: __SIGNATURE,
             defaults: #defaults,
             num_returns: #count,
+            streams: #streams,
             run: __run,
         };
 
@@ -307,6 +313,7 @@ fn defaults(defaults: &Defaults) -> TokenStream {
     let max_retries = option_tokens(defaults.max_retries);
     let retry_errors = option_tokens(defaults.retry_errors);
     let max_calls = option_tokens(defaults.max_calls);
+    let stream_backpressure = option_tokens(defaults.stream_backpressure);
     emit! {
         __p::TaskDefaults {
             num_cpus: #num_cpus,
@@ -314,6 +321,7 @@ fn defaults(defaults: &Defaults) -> TokenStream {
             max_retries: #max_retries,
             retry_errors: #retry_errors,
             max_calls: #max_calls,
+            stream_backpressure: #stream_backpressure,
         }
     }
 }

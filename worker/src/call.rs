@@ -24,6 +24,7 @@ use crate::frames::{BODY_LIMIT, FrameWriter, Method};
 use crate::pending::{Callee, PendingCall};
 use crate::pump;
 use crate::returns::{Birth, Fetch, Returns};
+use crate::stream;
 use crate::value::{self, TAG_VALUE};
 
 /// A call that is ready to be made; it borrows from nothing.
@@ -37,6 +38,7 @@ pub struct Call<R> {
     args: Args,
     max_task_retries: Option<i32>,
     retry_errors: Option<bool>,
+    pub(crate) stream_backpressure: Option<usize>,
     returns: PhantomData<fn() -> R>,
 }
 
@@ -56,6 +58,7 @@ impl<R: Returns> Call<R> {
             args,
             max_task_retries: method.max_task_retries,
             retry_errors: method.retry_errors,
+            stream_backpressure: None,
             returns: PhantomData,
         }
     }
@@ -143,16 +146,28 @@ impl<R: Returns> Call<R> {
         if let Some(times) = self.max_task_retries {
             check_times("max_task_retries", times)?;
         }
+        if self.method.streams {
+            stream::check_retries("max_task_retries", self.max_task_retries, self.retry_errors)?;
+            self.window()?;
+        }
         match self.args.readiness() {
             Readiness::Failed(error) => Err(error),
             Readiness::Ready | Readiness::Waiting => self.handle.route().count(),
         }
     }
 
+    /// Returns how many items of the stream may wait.
+    fn window(&self) -> Result<u64> {
+        stream::window(self.stream_backpressure, self.method.stream_backpressure)
+    }
+
     /// Returns how often the call can be made again; `None` if it need not be kept for that.
     #[inline]
     fn attempts(&self) -> Option<Attempts> {
         let route = self.handle.route();
+        if self.method.streams {
+            return if route.keeps() { route.attempts(Some(0), false) } else { None };
+        }
         if self.retry_errors == Some(true) || route.keeps() {
             route.attempts(self.max_task_retries, self.retry_errors == Some(true))
         } else {
@@ -162,11 +177,20 @@ impl<R: Returns> Call<R> {
 
     fn submit(self, waits: bool) -> R::Refs {
         let attempts = self.attempts();
-        let Call { handle, target, args, .. } = self;
+        // Checked before.
+        let window = if self.method.streams { self.window().ok() } else { None };
+        let Call { handle, target, mut args, .. } = self;
+        if let Some(window) = window {
+            // The last argument, for the worker.
+            args.push(window.into());
+        }
         let (core, route) = (handle.core(), handle.route());
         let (depth, parent) = context::origin();
         let (call, refs) = core.pending().enter(|call| {
-            let (refs, call_refs) = R::make(Birth::Pending(core, call));
+            let (mut refs, call_refs) = R::make(Birth::Pending(core, call));
+            if let Some(window) = window {
+                R::bound(&mut refs, window);
+            }
             let callee = Callee::Actor(handle.clone());
             (refs, PendingCall::new(call_refs, callee, parent))
         });

@@ -103,14 +103,7 @@ pub fn cancel_with<T>(object: &ObjectRef<T>, options: CancelOptions) -> Result<(
         return Ok(());
     }
     if nonce == core.nonce() {
-        let mut work = Work::default();
-        let told = core.call_off(number, options, &mut work);
-        // The refs fail before anybody else hears of it.
-        work.run(&core);
-        if let Some(peer) = told? {
-            core.tell_and_wait(&peer, number, options);
-        }
-        return Ok(());
+        return core.cancel_call(number, options);
     }
     if inner.is_ready() {
         return Ok(());
@@ -177,6 +170,33 @@ impl Core {
         };
         self.settle_refs(refs, &Error::cancelled(format!("{name} was cancelled")), work);
         Ok(told)
+    }
+
+    /// Cancels a call of this process on a thread of the program.
+    ///
+    /// # Errors
+    ///
+    /// If it is the call of an actor's method, and is to be cancelled by force.
+    pub(crate) fn cancel_call(&self, call: u64, options: CancelOptions) -> Result<()> {
+        let mut work = Work::default();
+        let told = self.call_off(call, options, &mut work);
+        // The refs fail before anybody else hears of it.
+        work.run(self);
+        if let Some(peer) = told? {
+            self.tell_and_wait(&peer, call, options);
+        }
+        Ok(())
+    }
+
+    /// Cancels a call of this process that nobody reads any more; waits for nothing.
+    pub(crate) fn abandon(&self, call: u64) {
+        let mut work = Work::default();
+        let how = CancelOptions::default();
+        // Not by force, so nothing is refused.
+        if let Ok(Some(peer)) = self.call_off(call, how, &mut work) {
+            self.tell(&peer, call, how);
+        }
+        work.run(self);
     }
 
     /// Calls off a call for another process.

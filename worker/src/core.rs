@@ -37,9 +37,10 @@ use crate::link::{self, Link};
 use crate::outbox::Peer;
 use crate::pending::PendingTable;
 use crate::pump::{self, Pump};
-use crate::refs::{Outcome, RefInner};
+use crate::refs::RefInner;
 use crate::registry::Registry;
 use crate::route::Route;
+use crate::stream::Outflows;
 use crate::sys;
 use crate::transport::Transport;
 use crate::unread::Unread;
@@ -158,6 +159,7 @@ pub(crate) struct Core {
     pending: PendingTable,
     leases: Leases,
     cancels: Cancels,
+    outflows: Outflows,
     routes: Mutex<HashMap<ActorId, Arc<Route>>>,
     peers: Mutex<HashMap<ClientKey, Arc<Peer>>>,
     /// Routes and peers whose ring was full, submissions for which the store was full.
@@ -249,6 +251,7 @@ impl Core {
             pending: PendingTable::default(),
             leases: Leases::new(most_leases),
             cancels: Cancels::default(),
+            outflows: Outflows::default(),
             routes: Mutex::default(),
             peers: Mutex::default(),
             stalled: Mutex::default(),
@@ -339,6 +342,11 @@ impl Core {
         &self.cancels
     }
 
+    /// Returns the streams that this process makes.
+    pub(crate) fn outflows(&self) -> &Outflows {
+        &self.outflows
+    }
+
     pub(crate) fn registry(&self) -> &'static Registry {
         self.registry
     }
@@ -404,7 +412,7 @@ impl Core {
         let pending = self.pending.take_all();
         let ended = self.check_open().err().unwrap_or_else(not_initialized);
         for call in pending {
-            call.refs.for_each(|unanswered| unanswered.end(Outcome::Failed(ended.clone()), &mut Work::default()));
+            call.refs.fail(&ended, &mut Work::default());
         }
         self.leases.clear();
         let routes = std::mem::take(&mut *self.routes());

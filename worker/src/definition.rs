@@ -47,6 +47,9 @@ pub struct MethodDef {
     pub max_task_retries: Option<i32>,
     pub retry_errors: Option<bool>,
     pub concurrency_group: Option<&'static str>,
+    /// It gives a stream.
+    pub streams: bool,
+    pub stream_backpressure: Option<usize>,
     pub run: Run,
 }
 
@@ -146,12 +149,19 @@ pub struct TaskDefaults {
     pub max_retries: Option<i32>,
     pub retry_errors: Option<bool>,
     pub max_calls: Option<usize>,
+    pub stream_backpressure: Option<usize>,
 }
 
 impl TaskDefaults {
     /// No option given.
-    pub const NONE: Self =
-        TaskDefaults { num_cpus: None, num_gpus: None, max_retries: None, retry_errors: None, max_calls: None };
+    pub const NONE: Self = TaskDefaults {
+        num_cpus: None,
+        num_gpus: None,
+        max_retries: None,
+        retry_errors: None,
+        max_calls: None,
+        stream_backpressure: None,
+    };
 }
 
 /// Describes a task function.
@@ -167,6 +177,8 @@ pub struct TaskFunction {
     pub signature: u64,
     pub defaults: TaskDefaults,
     pub num_returns: u8,
+    /// It gives a stream.
+    pub streams: bool,
     pub run: fn(&mut ArgReader<'_>, &mut ReturnWriter) -> Result<(), CallError>,
 }
 

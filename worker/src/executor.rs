@@ -52,6 +52,7 @@ use crate::payload::Received;
 use crate::pump::{self, Wait};
 use crate::returns::ReturnWriter;
 use crate::seats::{Delivery, LeasedJob, Next, SeatKey, Seats};
+use crate::stream::Outlet;
 use crate::traits::{ActorTraits, WorkerTraits};
 use crate::worn::Runs;
 use crate::{concurrency, debugging, sys, task};
@@ -415,6 +416,10 @@ fn run_task(core: &Arc<Core>, job: TaskJob) {
     let outcome = core.registry().function(&spec.function).and_then(|function| {
         if !wanted {
             return Err(unwanted());
+        }
+        if function.streams {
+            let caller = core.peer(spec.caller);
+            writer.open(Outlet::new(core, &caller, task::nonce_of(spec.task), spec.call, function.name.to_owned()));
         }
         let ran = args?
             .with(|bytes| panics::catch(|| (function.run)(&mut ArgReader::new(core.store(), bytes), &mut writer)))?;

@@ -9,6 +9,8 @@
 //!     |<- Done, or Returned{call} ---------------|  not begun: it waits in the caller's queue again
 //!     | Recall{lease} -------------------------->|  return what has not begun
 //!     |<- Closed{lease} -------------------------|  nothing more of it begins there
+//!     |<- Item{call, value | error} -------------|  the next one of a stream (stream.rs)
+//!     | Taken{task, count} --------------------->|  so many items need no place any more
 //!     |                                          |
 //!     | Cancel{task, how} ---------------------->|  do not begin it, or tell it to stop
 //!     | Forget{task} --------------------------->|  it is answered: need not be looked for
@@ -36,6 +38,10 @@ const GROUPED: u8 = 7;
 const CANCEL: u8 = 10;
 const FORGET: u8 = 11;
 const CLOSED: u8 = 12;
+const ITEM: u8 = 13;
+/// An item that is an error.
+const FAILED_ITEM: u8 = 14;
+const TAKEN: u8 = 15;
 
 const INLINE: u8 = 0;
 const STORED: u8 = 1;
@@ -135,13 +141,45 @@ pub(crate) struct TaskFrame<'a> {
 pub(crate) enum Frame<'a> {
     Call(CallFrame<'a>),
     Task(TaskFrame<'a>),
-    Recall { lease: u64, nonce: Nonce },
-    Returned { call: u64 },
-    Cancel { task: TaskId, force: bool, recursive: bool },
-    Forget { task: TaskId },
-    Closed { lease: u64 },
-    Done { call: u64, values: Values<'a> },
-    Failed { call: u64, error: &'a [u8] },
+    Recall {
+        lease: u64,
+        nonce: Nonce,
+    },
+    Returned {
+        call: u64,
+    },
+    Cancel {
+        task: TaskId,
+        force: bool,
+        recursive: bool,
+    },
+    Forget {
+        task: TaskId,
+    },
+    Closed {
+        lease: u64,
+    },
+    Done {
+        call: u64,
+        values: Values<'a>,
+    },
+    Failed {
+        call: u64,
+        error: &'a [u8],
+    },
+    Item {
+        call: u64,
+        value: Body<'a>,
+    },
+    FailedItem {
+        call: u64,
+        error: &'a [u8],
+    },
+    /// How many items of a stream have been taken in all.
+    Taken {
+        task: TaskId,
+        count: u64,
+    },
 }
 
 /// The values of an answer, read one by one.
@@ -204,6 +242,18 @@ pub(crate) fn read(frame: &[u8]) -> Option<Frame<'_>> {
         FAILED => {
             let call = reader.number()?;
             Some(Frame::Failed { call, error: reader.bytes()? })
+        }
+        ITEM => {
+            let call = reader.number()?;
+            Some(Frame::Item { call, value: reader.body()? })
+        }
+        FAILED_ITEM => {
+            let call = reader.number()?;
+            Some(Frame::FailedItem { call, error: reader.bytes()? })
+        }
+        TAKEN => {
+            let task = TaskId::from_object(ObjectId::from_bytes(reader.array()?));
+            Some(Frame::Taken { task, count: reader.number()? })
         }
         _ => None,
     }
@@ -311,6 +361,30 @@ impl FrameWriter {
         self.buffer.extend_from_slice(error);
     }
 
+    /// Starts an item of a stream, whose value must follow.
+    pub(crate) fn item(&mut self, call: u64) {
+        self.buffer.clear();
+        self.buffer.push(ITEM);
+        self.number(call);
+    }
+
+    /// Writes an item of a stream that is an error.
+    pub(crate) fn failed_item(&mut self, call: u64, error: &[u8]) {
+        self.buffer.clear();
+        self.buffer.push(FAILED_ITEM);
+        self.number(call);
+        self.number(error.len() as u64);
+        self.buffer.extend_from_slice(error);
+    }
+
+    /// Writes how many items of a stream have been taken in all.
+    pub(crate) fn taken(&mut self, task: TaskId, count: u64) {
+        self.buffer.clear();
+        self.buffer.push(TAKEN);
+        self.buffer.extend_from_slice(task.object().as_bytes());
+        self.number(count);
+    }
+
     /// Adds a body with its bytes in the frame.
     pub(crate) fn inline(&mut self, bytes: &[u8], ids: impl ExactSizeIterator<Item = ObjectId>) {
         self.buffer.push(INLINE);
@@ -407,6 +481,23 @@ mod tests {
 
     fn actor() -> ActorId {
         ActorId::from_object(ObjectId::from_bytes([9; 16]))
+    }
+
+    #[test]
+    fn items_and_their_count_read_back() {
+        let mut writer = FrameWriter::default();
+        writer.item(300);
+        writer.inline(b"item", [ObjectId::from_bytes([1; 16])].into_iter());
+        let Some(Frame::Item { call: 300, value: Body::Inline(b"item", ids) }) = read(writer.bytes()) else {
+            panic!("not an item")
+        };
+        assert_eq!(ids.iter().count(), 1);
+        writer.failed_item(301, b"error");
+        assert!(matches!(read(writer.bytes()), Some(Frame::FailedItem { call: 301, error: b"error" })));
+        let task = TaskId::from_object(ObjectId::from_bytes([3; 16]));
+        writer.taken(task, 1 << 40);
+        let Some(Frame::Taken { task: read_task, count }) = read(writer.bytes()) else { panic!("not a count") };
+        assert_eq!((read_task, count), (task, 1 << 40));
     }
 
     #[test]

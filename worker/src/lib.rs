@@ -67,6 +67,7 @@ mod seats;
 mod signals;
 mod spin;
 mod stacks;
+mod stream;
 mod strict;
 mod sync;
 #[allow(unsafe_code, reason = "the only room for system calls without a safe wrapper")]
@@ -109,6 +110,7 @@ pub use crate::runtime::{
     Runtime, RuntimeInfo, available_resources, cluster_resources, init, is_initialized, shutdown,
 };
 pub use crate::stacks::stack_traces;
+pub use crate::stream::ObjectRefStream;
 pub use crate::task::TaskOptions;
 
 /// What the attributes' expansions use; no part of the public API.
@@ -126,6 +128,7 @@ pub mod __private {
     pub use crate::panics::CallError;
     pub use crate::returns::{Fetch, Many, One, ResultLike, ReturnWriter, Returns};
     pub use crate::runtime::worker_check;
+    pub use crate::stream::Stream;
     pub use crate::task::{TaskSettings, submit_task, try_submit_task};
     pub use crate::test_support::{Constructor, test_support_entry};
 }

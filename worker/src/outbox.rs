@@ -158,6 +158,11 @@ impl Peer {
         drop((backlog, unacked));
     }
 
+    /// True if the process is known to have ended.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.lock().gone
+    }
+
     fn lock(&self) -> MutexGuard<'_, PeerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

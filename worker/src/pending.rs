@@ -22,11 +22,14 @@ use mobula_scheduler::protocol::TaskSpec;
 use mobula_store::ObjectHold;
 
 use crate::actor::RawHandle;
+use crate::deferred::Work;
+use crate::error::Error;
 use crate::frames::Nonce;
 use crate::leases::TaskQueue;
-use crate::refs::Unanswered;
+use crate::refs::{Outcome, Unanswered};
 use crate::retries::Retries;
 use crate::route::Route;
+use crate::stream::Inflow;
 use crate::task;
 
 /// What settles the refs of one call; one is by far the most common number.
@@ -34,6 +37,8 @@ pub(crate) enum CallRefs {
     /// `None` if they were settled from the beginning.
     One(Option<Unanswered>),
     Many(Vec<Unanswered>),
+    /// Its refs are made as the items come.
+    Stream(Arc<Inflow>),
     /// The call was called off: they are settled, the answer is waited for.
     CalledOff,
 }
@@ -43,17 +48,25 @@ impl CallRefs {
         match self {
             CallRefs::One(one) => one.as_slice(),
             CallRefs::Many(many) => many,
-            CallRefs::CalledOff => &[],
+            CallRefs::Stream(_) | CallRefs::CalledOff => &[],
         }
     }
 
-    /// Hands over what settles each ref, in order.
+    /// The call has failed: every ref gets the error, or the stream as its last item; who waited is added to `work`.
+    pub(crate) fn fail(self, error: &Error, work: &mut Work) {
+        match self {
+            CallRefs::Stream(inflow) => inflow.end(Some(error.clone())),
+            refs => refs.for_each(|unanswered| unanswered.end(Outcome::Failed(error.clone()), work)),
+        }
+    }
+
+    /// Hands over what settles each ref, in order; a stream has none.
     #[inline]
     pub(crate) fn for_each(self, mut f: impl FnMut(Unanswered)) {
         match self {
             CallRefs::One(one) => one.into_iter().for_each(f),
             CallRefs::Many(many) => many.into_iter().for_each(&mut f),
-            CallRefs::CalledOff => {}
+            CallRefs::Stream(_) | CallRefs::CalledOff => {}
         }
     }
 }
@@ -437,6 +450,19 @@ impl Answers<'_> {
         self.table.get_or_insert_with(|| self.pending.lock()).remove(call)
     }
 
+    /// Returns where the items of a stream go, with the table's lock held from here on; `None` if nobody wants them.
+    #[inline]
+    pub(crate) fn inflow(&mut self, call: u64) -> Option<Arc<Inflow>> {
+        self.taken += 1;
+        if self.taken.is_multiple_of(AT_ONCE) {
+            self.pause();
+        }
+        match &self.table.get_or_insert_with(|| self.pending.lock()).get_mut(call)?.refs {
+            CallRefs::Stream(inflow) => Some(inflow.clone()),
+            CallRefs::One(_) | CallRefs::Many(_) | CallRefs::CalledOff => None,
+        }
+    }
+
     /// Gives the lock back until the next call is taken out: before anything that may last.
     #[inline]
     pub(crate) fn pause(&mut self) {
@@ -458,7 +484,7 @@ mod tests {
     fn marker(call: &PendingCall) -> usize {
         match &call.refs {
             CallRefs::Many(refs) => refs.capacity(),
-            CallRefs::One(_) | CallRefs::CalledOff => 0,
+            CallRefs::One(_) | CallRefs::Stream(_) | CallRefs::CalledOff => 0,
         }
     }
 

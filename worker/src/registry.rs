@@ -183,6 +183,7 @@ mod tests {
             signature,
             defaults: TaskDefaults::NONE,
             num_returns: 1,
+            streams: false,
             run: |_, _| Ok(()),
         }
     }

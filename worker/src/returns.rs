@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use mobula_store::ObjectHold;
 use serde::Serialize;
@@ -14,6 +15,7 @@ use crate::objects;
 use crate::panics::CallError;
 use crate::pending::CallRefs;
 use crate::refs::{ObjectRef, Outcome, RefInner, Unanswered};
+use crate::stream::Outlet;
 use crate::value;
 
 /// One result: `ObjectRef<T>`.
@@ -37,11 +39,11 @@ impl<T> fmt::Debug for Many<T> {
 /// How the refs of a call are made.
 pub(crate) enum Birth<'a> {
     /// They wait for the answer of a call.
-    Pending(&'a Core, u64),
+    Pending(&'a Arc<Core>, u64),
     /// They wait for the answer of a task.
-    Task(&'a Core, u64),
+    Task(&'a Arc<Core>, u64),
     /// They failed before anything was sent.
-    Failed(Option<&'a Core>, u64, &'a Error),
+    Failed(Option<&'a Arc<Core>>, u64, &'a Error),
 }
 
 impl Birth<'_> {
@@ -59,7 +61,7 @@ impl Birth<'_> {
             }
             Birth::Failed(core, call, error) => {
                 let id = frames::object_id(core.map_or(0, |core| core.nonce()), *call, index);
-                (RefInner::settled(*core, id, Outcome::Failed((*error).clone())), None)
+                (RefInner::settled(core.map(|core| &**core), id, Outcome::Failed((*error).clone())), None)
             }
         }
     }
@@ -74,8 +76,13 @@ pub trait Returns {
     #[doc(hidden)]
     fn make(birth: Birth<'_>) -> (Self::Refs, CallRefs);
 
+    /// How many refs there are; 0 for a stream, whose refs come one by one.
     #[doc(hidden)]
     const COUNT: u8;
+
+    /// Says how many items of a stream may wait; of no use for others.
+    #[doc(hidden)]
+    fn bound(_refs: &mut Self::Refs, _window: u64) {}
 }
 
 #[expect(private_interfaces, reason = "see the trait")]
@@ -173,6 +180,8 @@ impl<T, E> ResultLike for Result<T, E> {
 /// Takes the results of a call where it runs. Used again for the next call.
 #[derive(Debug, Default)]
 pub struct ReturnWriter {
+    /// Where the items of a stream go.
+    outlet: Option<Outlet>,
     bytes: Vec<u8>,
     ends: Vec<usize>,
     holds: Vec<Vec<ObjectHold>>,
@@ -203,7 +212,29 @@ impl ReturnWriter {
         Ok(())
     }
 
+    /// Has the call that is next be a stream.
+    pub(crate) fn open(&mut self, outlet: Outlet) {
+        self.outlet = Some(outlet);
+    }
+
+    /// Sends each item as it is made, until there is none left or nobody wants any more.
+    ///
+    /// # Errors
+    ///
+    /// If an item cannot be sent: the caller gets the message as the last one.
+    pub fn stream<T: Serialize + 'static>(
+        &mut self,
+        window: u64,
+        items: impl Iterator<Item = Result<T, CallError>>,
+    ) -> Result<(), CallError> {
+        match self.outlet.take() {
+            Some(outlet) => outlet.send_all(window, items, &mut self.bytes),
+            None => Err(CallError::passed_on(Error::system("a stream was made where none was expected"))),
+        }
+    }
+
     pub(crate) fn clear(&mut self) {
+        self.outlet = None;
         self.bytes.clear();
         self.ends.clear();
         self.holds.clear();

@@ -26,6 +26,7 @@ use crate::registry;
 use crate::retries::Retries;
 use crate::returns::{Birth, Returns};
 use crate::runtime;
+use crate::stream;
 
 /// The index of a task's own id among the ids of its call.
 const TASK_INDEX: u8 = 254;
@@ -39,6 +40,7 @@ pub struct TaskSettings {
     max_retries: Option<i32>,
     retry_errors: Option<bool>,
     env: Vec<(String, String)>,
+    stream_backpressure: Option<usize>,
 }
 
 /// The options of a task; `remote` submits and may be called again.
@@ -106,6 +108,14 @@ impl<K: Task> TaskOptions<K> {
         self.with(|settings| settings.retry_errors = Some(yes))
     }
 
+    /// Sets how many items of a stream may wait to be taken (default 1,000): while so many do, the task pauses.
+    ///
+    /// For a task that gives a stream, [`ObjectRefStream`](crate::ObjectRefStream); otherwise, and with 0, its call is
+    /// `is_invalid_argument`.
+    pub fn stream_backpressure(self, items: usize) -> Self {
+        self.with(|settings| settings.stream_backpressure = Some(items))
+    }
+
     /// Sets an environment variable of its process.
     pub fn env(self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.with(|settings| settings.env.push((key.into(), value.into())))
@@ -115,7 +125,9 @@ impl<K: Task> TaskOptions<K> {
 impl TaskSettings {
     /// True if every option is that of the attribute.
     fn is_plain(&self) -> bool {
-        let TaskSettings { num_cpus, num_gpus, resources, max_retries, retry_errors, env } = self;
+        // Nothing of how a task is queued hangs on `stream_backpressure`.
+        let TaskSettings { num_cpus, num_gpus, resources, max_retries, retry_errors, env, stream_backpressure: _ } =
+            self;
         num_cpus.is_none()
             && num_gpus.is_none()
             && resources.is_empty()
@@ -124,13 +136,30 @@ impl TaskSettings {
             && env.is_empty()
     }
 
+    /// Returns how many items of the stream may wait; `None` if the task gives none.
+    fn window(&self, function: &TaskFunction) -> Result<Option<u64>> {
+        let (own, default) = (self.stream_backpressure, function.defaults.stream_backpressure);
+        if !function.streams && own.is_some() {
+            return Err(Error::invalid_argument(format!(
+                "stream_backpressure is for streams, and {} gives none",
+                function.name
+            )));
+        }
+        function.streams.then(|| stream::window(own, default)).transpose()
+    }
+
     /// Returns what the task holds and how often it is tried, or says which option makes no sense or is not there yet.
     fn check(&self, core: &Core, function: &TaskFunction) -> Result<(Demand, Retries)> {
         let defaults = &function.defaults;
-        let retries = Retries::new(
-            self.max_retries.or(defaults.max_retries).or(core.leases().default_retries()),
-            self.retry_errors.or(defaults.retry_errors),
-        )?;
+        let retries = if function.streams {
+            stream::check_retries("max_retries", self.max_retries, self.retry_errors)?;
+            Retries::new(Some(0), None)?
+        } else {
+            Retries::new(
+                self.max_retries.or(defaults.max_retries).or(core.leases().default_retries()),
+                self.retry_errors.or(defaults.retry_errors),
+            )?
+        };
         config::check_env(&self.env).map_err(|error| Error::invalid_argument(error.to_string()))?;
         let cpus = self.num_cpus.or(defaults.num_cpus).unwrap_or(1.0);
         let gpus = self.num_gpus.or(defaults.num_gpus).unwrap_or(0.0);
@@ -145,7 +174,7 @@ pub fn submit_task<K: Task, R: Returns>(settings: &TaskSettings, args: Args) -> 
         Ok(refs) => refs,
         Err(error) => {
             let call = core.as_ref().map_or(0, |core| core.next_call());
-            R::make(Birth::Failed(core.as_deref(), call, &error)).0
+            R::make(Birth::Failed(core.as_ref(), call, &error)).0
         }
     }
 }
@@ -156,15 +185,20 @@ pub fn submit_task<K: Task, R: Returns>(settings: &TaskSettings, args: Args) -> 
 ///
 /// If no runtime is up, an option makes no sense, an argument cannot be
 /// encoded or has failed, or the node's totals can never satisfy what the task needs.
-pub fn try_submit_task<K: Task, R: Returns>(settings: &TaskSettings, args: Args) -> Result<R::Refs> {
+pub fn try_submit_task<K: Task, R: Returns>(settings: &TaskSettings, mut args: Args) -> Result<R::Refs> {
     let core = core::current()?;
     let function = K::function();
+    let window = settings.window(function)?;
+    if let Some(window) = window {
+        // The last argument, for the worker.
+        args.push(window.into());
+    }
     let known = if settings.is_plain() { core.leases().known(function) } else { None };
     if let Readiness::Failed(error) = args.readiness() {
         return Err(error);
     }
     if let Some(known) = known {
-        return Ok(submit_leased::<R>(&core, function, &known, args));
+        return Ok(bound::<R>(submit_leased::<R>(&core, function, &known, args), window));
     }
     let (demand, retries) = settings.check(&core, function)?;
     check_feasible(&core, &demand, function.name)?;
@@ -175,7 +209,7 @@ pub fn try_submit_task<K: Task, R: Returns>(settings: &TaskSettings, args: Args)
         if settings.is_plain() {
             core.leases().remember(function, known.clone());
         }
-        return Ok(submit_leased::<R>(&core, function, &known, args));
+        return Ok(bound::<R>(submit_leased::<R>(&core, function, &known, args), window));
     }
     let (depth, parent) = context::origin();
     let callee = Callee::Task(Box::new(Dedicated::new(function.name, retries)));
@@ -193,7 +227,15 @@ pub fn try_submit_task<K: Task, R: Returns>(settings: &TaskSettings, args: Args)
         env: settings.env.clone(),
     });
     Submission::Task { spec, args }.submit(&core);
-    Ok(refs)
+    Ok(bound::<R>(refs, window))
+}
+
+/// Says to a stream how many of its items may wait.
+fn bound<R: Returns>(mut refs: R::Refs, window: Option<u64>) -> R::Refs {
+    if let Some(window) = window {
+        R::bound(&mut refs, window);
+    }
+    refs
 }
 
 /// Submits a task that any worker of the pool can run.

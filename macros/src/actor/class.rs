@@ -93,6 +93,7 @@ pub(super) struct Method {
     pub(super) max_task_retries: Option<i32>,
     pub(super) retry_errors: Option<bool>,
     pub(super) concurrency_group: Option<String>,
+    pub(super) stream_backpressure: Option<usize>,
 }
 
 /// Something to warn about.
@@ -255,16 +256,19 @@ impl Class {
         let mut keys = self.method_keys(helpers, errors);
         let num_returns = keys.num_returns(errors);
         let self_type = Some(&self.self_type);
+        let returns = Returns::of(&signature.output, num_returns, self_type, errors);
+        returns.check_keys(&keys, "max_task_retries", errors);
         let method = Method {
             conditions: attributes::conditions(&function.attrs),
             travelling: attributes::travelling(&function.attrs),
             name: name.clone(),
             exclusive,
             parameters: Parameters::of(signature, self_type),
-            returns: Returns::of(&signature.output, num_returns, self_type, errors),
+            returns,
             max_task_retries: keys.retries("max_task_retries", errors),
             retry_errors: keys.flag("retry_errors", errors),
             concurrency_group: keys.text("concurrency_group", errors),
+            stream_backpressure: keys.limit("stream_backpressure", errors),
         };
         // A name twice without conditions is an error that the compiler shows better.
         let repeated = |known: &Method| known.name == method.name && method.conditions.is_empty();

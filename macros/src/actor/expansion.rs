@@ -180,6 +180,8 @@ fn table(class: &Class) -> TokenStream {
         let count = Literal::usize_unsuffixed(method.returns.count());
         let max_task_retries = option_tokens(method.max_task_retries);
         let retry_errors = option_tokens(method.retry_errors);
+        let streams = method.returns.is_stream();
+        let stream_backpressure = option_tokens(method.stream_backpressure);
         let concurrency_group = option_tokens(method.concurrency_group.as_ref());
         let call = call_name(&method.name);
         let run = if method.exclusive { emit!(__p::Run::Exclusive(#call)) } else { emit!(__p::Run::Shared(#call)) };
@@ -191,6 +193,8 @@ fn table(class: &Class) -> TokenStream {
                 max_task_retries: #max_task_retries,
                 retry_errors: #retry_errors,
                 concurrency_group: #concurrency_group,
+                streams: #streams,
+                stream_backpressure: #stream_backpressure,
                 run: #run,
             },
         }

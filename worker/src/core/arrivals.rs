@@ -3,7 +3,8 @@
 //!
 //! ```text
 //!   frame -- Call, Task, Recall, Cancel --> arrived: the executor runs or looks for it
-//!         \- Done, Failed, Returned ------> the unanswered call: tried again, or its refs are settled
+//!         |- Done, Failed, Returned ------> the unanswered call: tried again, or its refs are settled
+//!         \- Item, Taken -----------------> streams: the reader's queue, the maker's count
 //!   event -- a death, a lost task or lease, a cancel --> what it ends
 //! ```
 
@@ -114,6 +115,24 @@ impl Core {
                 }
                 self.settle(pending, &error, work);
             }
+            Some(Frame::Item { call, value }) => {
+                if let Some(inflow) = answers.inflow(call) {
+                    let outcome = match value {
+                        Body::Inline(bytes, ids) if ids.is_empty() => Outcome::Value(bytes.into()),
+                        value => {
+                            answers.pause();
+                            self.outcome(Some(value))
+                        }
+                    };
+                    inflow.push(from, outcome);
+                }
+            }
+            Some(Frame::FailedItem { call, error }) => {
+                if let Some(inflow) = answers.inflow(call) {
+                    inflow.push(from, Outcome::Failed(Error::from_bytes(error)));
+                }
+            }
+            Some(Frame::Taken { task, count }) => self.outflows.taken(task, count),
             None => tracing::error!(?from, len = frame.len(), "a damaged frame arrived and was dropped"),
         }
     }
@@ -169,6 +188,9 @@ impl Core {
         }
         let PendingCall { refs, callee, holds, .. } = pending;
         callee.answered();
+        if let CallRefs::Stream(inflow) = &refs {
+            inflow.end(None);
+        }
         refs.for_each(|unanswered| {
             let outcome = match values.next().flatten() {
                 Some(Body::Inline(bytes, ids)) if ids.is_empty() => Outcome::Value(bytes.into()),
@@ -294,7 +316,7 @@ impl Core {
 
     /// Fails the refs of a call.
     pub(crate) fn settle_refs(&self, refs: CallRefs, error: &Error, work: &mut Work) {
-        refs.for_each(|unanswered| unanswered.end(Outcome::Failed(error.clone()), work));
+        refs.fail(error, work);
         self.failures.fetch_add(1, Ordering::SeqCst);
         self.pump.wake();
     }

@@ -17,6 +17,7 @@ use crate::outbox::Peer;
 use crate::panics::{self, CallError};
 use crate::pump::{self, Wait};
 use crate::returns::ReturnWriter;
+use crate::stream::Outlet;
 use crate::task;
 
 /// Where a thread runs calls.
@@ -73,6 +74,15 @@ impl Desk {
             _ if !wanted => Err(unwanted()),
             (Some(method), Ok(args)) => {
                 writer.clear();
+                if method.streams {
+                    writer.open(Outlet::new(
+                        core,
+                        peer,
+                        job.nonce,
+                        job.call,
+                        format!("{}::{}", class.name, method.name),
+                    ));
+                }
                 let ran = args.with(|bytes| {
                     panics::catch(|| invoke(&method.run, &mut ArgReader::new(core.store(), bytes), writer))
                 });

@@ -19,6 +19,7 @@ use crate::panics;
 use crate::pump::{self, Wait};
 use crate::returns::ReturnWriter;
 use crate::seats::{LeasedJob, Next, SeatKey};
+use crate::stream::Outlet;
 use crate::{sys, task, worn};
 
 /// How often the node hears at most that a lease has come to another function.
@@ -119,6 +120,9 @@ impl Seated {
         }
         let args = job.args.as_ref().map_err(Error::clone)?;
         self.writer.clear();
+        if function.streams {
+            self.writer.open(Outlet::new(core, &self.caller, job.seat.nonce, job.call, function.name.to_owned()));
+        }
         let writer = &mut self.writer;
         let ran =
             args.with(|bytes| panics::catch(|| (function.run)(&mut ArgReader::new(core.store(), bytes), writer)))?;
