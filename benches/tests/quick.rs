@@ -101,8 +101,14 @@ fn the_calls_suite_has_its_rows() {
         ("restart_to_result", "limit_kill_seen"),
     ];
     beside(&rows, "ns", &times);
-    let rates =
-        ["1_1_actor_calls_async", "1_n_actor_calls_async", "n_n_actor_calls_async", "n_n_actor_calls_with_arg_async"];
+    let rates = [
+        "1_1_actor_calls_async",
+        "1_n_actor_calls_async",
+        "n_n_actor_calls_async",
+        "n_n_actor_calls_with_arg_async",
+        "task_stream_items",
+        "actor_stream_items",
+    ];
     beside(&rows, "1/s", &rates.map(|row| (row, "limit_stream")));
     beside(&rows, "GB/s", &[("array_100MB_put", "limit_memcpy_1t")]);
 }

@@ -18,6 +18,7 @@ mod faults;
 mod objects;
 mod patterns;
 mod resources;
+mod streams;
 mod tasks;
 
 use mobula::Config;

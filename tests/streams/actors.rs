@@ -2,7 +2,7 @@
 
 use mobula::prelude::*;
 
-use super::support::{Gate, eventually, get, pass, start};
+use super::support::{Gate, all_space_back, get, pass, start, stats};
 use super::{next, values};
 
 pub struct Shelf {
@@ -104,6 +104,7 @@ fn an_actor_of_several_threads_makes_several_at_once() {
 #[mobula::test]
 fn a_stream_keeps_its_actor() {
     let _runtime = start();
+    let before = stats();
     let gate = Gate::new();
     let actor = Shelf::remote(shelf()).unwrap();
     let mut stream = actor.until(gate.text()).remote();
@@ -111,5 +112,5 @@ fn a_stream_keeps_its_actor() {
     assert_eq!(get(&next(&mut stream).unwrap()).unwrap(), 0);
     gate.open();
     assert_eq!(values(stream), [1]);
-    eventually("the actor is gone", || mobula::store::current().unwrap().stats().objects == 0);
+    all_space_back(before);
 }

@@ -5,19 +5,16 @@ use super::{all_cpus_back, gated, lines, next, note, noted, until_error, until_n
 
 /// Reads a stream to its end, and notes how that was.
 #[mobula::task]
-fn read(diary: String, making: String) {
+fn read(diary: String, making: String, gate: String) {
     let mut stream = noted::options().stream_backpressure(1).remote(making, 3);
     let first = stream.next().unwrap();
     note(&diary, &format!("{:?}", mobula::get(&first).ok()));
-    let gate = Gate::new();
-    let mut held = gated::remote(0, gate.text());
+    let mut held = gated::remote(0, gate);
     note(&diary, "waits");
     let got = held.next().unwrap();
     let cancelled = mobula::get(&got).is_err_and(|error| error.is_cancelled());
     note(&diary, if cancelled { "cancelled" } else { "something else" });
     note(&diary, if held.next().is_none() { "at its end" } else { "more" });
-    // For the one that waits there.
-    gate.open();
 }
 
 #[mobula::test]
@@ -62,12 +59,15 @@ fn a_stream_that_has_ended_is_none_to_cancel() {
 fn who_reads_in_a_cancelled_call_gets_no_more() {
     let _runtime = start();
     let (diary, making) = (Scratch::new("diary"), Scratch::new("making"));
-    let reader = read::remote(diary.text(), making.text());
+    let gate = Gate::new();
+    let reader = read::remote(diary.text(), making.text(), gate.text());
     until_noted(&diary, "waits");
     mobula::cancel(&reader, false).unwrap();
     until_noted(&diary, "at its end");
     assert_eq!(diary.lines(), ["Some(0)", "waits", "cancelled", "at its end"]);
     // Its other stream was cancelled with it.
     until_noted(&making, "dropped");
+    // For the one that waits there.
+    gate.open();
     all_cpus_back(2.0);
 }

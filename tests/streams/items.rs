@@ -108,6 +108,12 @@ fn their_refs_are_refs_like_any_other() {
 }
 
 #[mobula::task]
+fn late(x: u64, gate: String) -> u64 {
+    super::pass(&gate);
+    x
+}
+
+#[mobula::task]
 fn length(of: Vec<ObjectRef<String>>) -> usize {
     mobula::get(&of[0]).unwrap().len()
 }
@@ -116,10 +122,11 @@ fn length(of: Vec<ObjectRef<String>>) -> usize {
 fn arguments_may_be_refs() {
     let _runtime = start();
     let gate = Gate::new();
-    let late = gated::remote(0, gate.text()).next_timeout(std::time::Duration::ZERO);
-    assert!(late.unwrap_err().is_timeout());
-    let to = plain::remote(5);
-    assert_eq!(values(count::remote(&to)), [0, 1, 2, 3, 4]);
+    let to = late::remote(5, gate.text());
+    let mut stream = count::remote(&to);
+    assert!(stream.try_next().is_none() && !stream.is_done());
+    gate.open();
+    assert_eq!(values(stream), [0, 1, 2, 3, 4]);
 }
 
 #[mobula::test]
