@@ -364,7 +364,7 @@ fn metadata<T: Pod>(shape: &[usize]) -> Vec<u8> {
 }
 
 /// FNV-1a over the type's name: the same for both sides of a program and its workers.
-fn type_hash<T>() -> u64 {
+pub(crate) fn type_hash<T>() -> u64 {
     std::any::type_name::<T>()
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))

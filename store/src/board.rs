@@ -33,6 +33,7 @@ use crate::client::{self, ClientKey};
 use crate::error::{Error, ErrorKind, Result};
 use crate::holds::{Adopted, HOLD, VIEW};
 use crate::id::ObjectId;
+use crate::index;
 use crate::inner::Inner;
 use crate::object::{ObjectHold, Unit};
 use crate::options::{Lifetime, ObjectOptions};
@@ -136,6 +137,11 @@ impl Board {
     /// Says whether a client is attached and its death has not been noticed.
     pub(crate) fn is_attached(&self, client: ClientKey) -> bool {
         client::is_attached(&self.unit.body.shared, client)
+    }
+
+    /// Says whether an object exists and is sealed.
+    pub(crate) fn contains(&self, id: ObjectId) -> bool {
+        index::find(&self.unit.body.shared, id).is_some_and(|(_, state)| state.is_sealed())
     }
 
     /// Refuses to work in a forked child.

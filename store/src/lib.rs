@@ -56,6 +56,7 @@
 //! | `queue`, `evict`, `room` | who comes first; what goes; what is moved to make room | ST-23 to ST-25 |
 //! | `moves`, `compact`, `thaw` | another place for an object; one free run of several; writable again | ST-21, ST-22 |
 //! | `board` | objects whose bytes stay writable | ST-B1 to ST-B3 |
+//! | `channel` | one writer, some readers, values where they are | ST-C1 to ST-C4 |
 //! | `disk`, `outlet` | spilled objects and files of last resort; what the creator allowed | ST-D1 to ST-D3 |
 //! | `trim`, `ahead`, `large` | giving idle memory back; to disk ahead of need; large pages for many objects | ST-27, ST-33 |
 //! | `holds` | who holds what, when an object goes | ST-16 to ST-19 |
@@ -87,6 +88,9 @@ mod board;
 #[allow(unsafe_code, reason = "addresses of clients, kept by counts")]
 mod body;
 mod borrow;
+#[allow(unsafe_code, reason = "places of channels as slices")]
+#[cfg(not(loom))]
+mod channel;
 mod check;
 mod client;
 mod compact;
@@ -151,6 +155,8 @@ pub use bell::{Bell, Role};
 pub use borrow::arrow;
 #[cfg(feature = "rkyv")]
 pub use borrow::rkyv;
+#[cfg(not(loom))]
+pub use channel::{ChannelGuard, ChannelOptions, ChannelReader, ChannelWriter, channel, channel_in};
 pub use check::CheckReport;
 pub use client::ClientKey;
 pub use current::{current, set_current};

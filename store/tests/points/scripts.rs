@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use mobula_store::{
-    ClientKey, Deleted, Eviction, Lifetime, Mailbox, ObjectHold, ObjectId, ObjectOptions, ObjectView, Store,
-    StoreOptions,
+    ChannelOptions, ChannelReader, ChannelWriter, ClientKey, Deleted, Eviction, Lifetime, Mailbox, ObjectHold,
+    ObjectId, ObjectOptions, ObjectView, Store, StoreOptions, channel_in, transfer,
 };
 
 use crate::oracle::{content, eventually, id};
@@ -27,6 +27,8 @@ pub(crate) struct Kept {
     views: Vec<ObjectView>,
     holds: Vec<ObjectHold>,
     mailbox: Option<Mailbox>,
+    reader: Option<ChannelReader<u64>>,
+    writer: Option<ChannelWriter<u64>>,
 }
 
 impl Kept {
@@ -40,6 +42,29 @@ impl Kept {
             let n = hold.id().as_bytes()[0];
             let view = hold.get(Some(Duration::ZERO)).unwrap_or_else(|e| panic!("{}", context(&e.to_string())));
             assert!(view[..] == content(n, view.len()), "{}", context("a held object's bytes changed"));
+        }
+        if let Some(reader) = &mut self.reader {
+            let mut expected = 0;
+            let end = loop {
+                match reader.read() {
+                    Ok(value) => {
+                        let whole = value.len() == expected as usize % 7 + 1 && value.iter().all(|&n| n == expected);
+                        assert!(whole, "{}", context(&format!("value {expected} came as {value:?}")));
+                        expected += 1;
+                    }
+                    Err(error) => break error,
+                }
+            };
+            let done = end.is_closed() && expected == VALUES;
+            assert!(done || end.is_peer_died(), "{}", context(&format!("{end} after {expected} values")));
+        }
+        if let Some(writer) = &mut self.writer {
+            let end = loop {
+                if let Err(error) = writer.write(|slot| slot.fill(1)) {
+                    break error;
+                }
+            };
+            assert!(end.is_closed() || end.is_peer_died(), "{}", context(&end.to_string()));
         }
         if let Some(mailbox) = &mut self.mailbox {
             mailbox.poll(8, &mut |_, frame| {
@@ -89,6 +114,27 @@ fn put(store: &Store, n: u8, len: usize) -> ObjectView {
 
 fn nothing(_: &Store) -> Kept {
     Kept::default()
+}
+
+/// How many values go over a channel.
+const VALUES: u64 = 20;
+
+/// Hands an end of a channel to the victim, in object 80.
+fn hand_over(store: &Store, end: &impl serde::Serialize) {
+    let (bytes, holds) = transfer::encode(|| postcard::to_stdvec(end).expect("encoded"));
+    drop(store.put_with(id(80), &bytes, &ObjectOptions::new().children(&holds)).expect("put"));
+}
+
+/// Takes it.
+fn take_over<T: serde::de::DeserializeOwned>(store: &Store) -> T {
+    let bytes = store.get(id(80), None).expect("get");
+    let end = transfer::decode(store, || postcard::from_bytes(&bytes).expect("decoded"));
+    store.delete(id(80)).expect("delete");
+    end
+}
+
+fn channel(store: &Store, readers: usize) -> (ChannelWriter<u64>, Vec<ChannelReader<u64>>) {
+    channel_in(store, &ChannelOptions::new().slots(32).len(7).readers(readers)).expect("a channel")
 }
 
 /// Objects 10, 11 and 12 of the survivor.
@@ -508,6 +554,59 @@ pub(crate) fn all() -> Vec<Script> {
                 say("deleted", 31);
                 drop(view);
                 drop(store.put_with(id(32), &content(32, 2 << 20), &counted()).expect("put"));
+            },
+        },
+        Script {
+            name: "write_a_channel",
+            options: plain,
+            before: |store| {
+                let (writer, mut readers) = channel(store, 1);
+                hand_over(store, &writer);
+                Kept { reader: readers.pop(), ..Kept::default() }
+            },
+            child: |address| {
+                let store = attach(address);
+                let mut writer: ChannelWriter<u64> = take_over(&store);
+                ready(store.client());
+                say("deleting", 80);
+                for n in 0..VALUES {
+                    writer.write_len(n as usize % 7 + 1, |slot| slot.fill(n)).expect("room");
+                }
+            },
+        },
+        Script {
+            name: "read_a_channel",
+            options: plain,
+            before: |store| {
+                let (mut writer, readers) = channel(store, 1);
+                hand_over(store, &readers[0]);
+                (0..VALUES).for_each(|n| writer.send(n).expect("room"));
+                Kept { writer: Some(writer), ..Kept::default() }
+            },
+            child: |address| {
+                let store = attach(address);
+                let mut reader: ChannelReader<u64> = take_over(&store);
+                ready(store.client());
+                say("deleting", 80);
+                for n in 0..VALUES / 2 {
+                    assert_eq!(reader.recv().expect("a value"), n);
+                }
+                let looked_at = reader.read().expect("a value");
+                assert_eq!(looked_at[0], VALUES / 2);
+            },
+        },
+        Script {
+            name: "make_a_channel",
+            options: plain,
+            before: nothing,
+            child: |address| {
+                let store = attach(address);
+                ready(store.client());
+                let (mut writer, mut readers) = channel(&store, 2);
+                writer.send(1).expect("room");
+                assert_eq!(readers[0].recv().expect("a value"), 1);
+                drop(readers);
+                assert!(writer.send(2).expect_err("nobody reads").is_closed());
             },
         },
         Script {

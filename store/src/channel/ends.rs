@@ -1,0 +1,186 @@
+//! The ends of a channel: who owns one, and whether it is still there.
+
+use std::hint::spin_loop;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use super::{E_TICKET, H_ENDINGS, H_WRITER, Ring};
+use crate::client::ClientKey;
+use crate::error::{ErrorKind, Result};
+use crate::id::ObjectId;
+use crate::object::ObjectHold;
+use crate::store::Store;
+use crate::sync::{AtomicU64, Ordering};
+use crate::transfer;
+
+const FREE: u64 = 0;
+const OWNED: u64 = 1;
+const ENDED: u64 = 2;
+
+/// How long who waits looks for what it waits for before it sleeps, if that has paid lately.
+const LONGEST: Duration = Duration::from_micros(40);
+/// The same if it has not.
+const SHORTEST: Duration = Duration::from_micros(1);
+/// Two that sleep on each other wait no longer than this, if both have a processor.
+const WORTH: Duration = Duration::from_micros(30);
+const LOOKS: u32 = 64;
+
+/// What an end is for the other side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// Somebody has it, or may come.
+    Here,
+    Ended,
+    Dead,
+}
+
+fn owned(by: ClientKey) -> u64 {
+    u64::from(by.generation) << 32 | u64::from(by.index) << 8 | OWNED
+}
+
+/// Returns the object that everybody holds who has the end at byte `at`, or may have it.
+fn ticket(ring: &Ring, at: usize) -> ObjectId {
+    // SYNC board: written before the board could be found.
+    ObjectId::from_words([0, 8].map(|word| ring.board.u64(at + E_TICKET + word).load(Ordering::Relaxed)))
+}
+
+fn owner(word: u64) -> ClientKey {
+    ClientKey { index: (word >> 8) as u16, generation: (word >> 32) as u32 }
+}
+
+/// What this process knows of an end of its own.
+#[derive(Debug)]
+pub(super) struct End {
+    /// Where the end word is.
+    at: usize,
+    /// This handle is the owner.
+    claimed: AtomicBool,
+    /// A copy of the handle is on its way or elsewhere: then that is the one that matters.
+    sent: AtomicBool,
+    /// Somebody may still come as long as anybody holds this.
+    ticket: ObjectHold,
+    /// How long looking may take.
+    patience: Duration,
+}
+
+impl End {
+    /// Opens the end at byte `at`; there is no such end any more if nobody holds its ticket.
+    pub(super) fn open(ring: &Ring, store: &Store, at: usize) -> Result<End> {
+        let ticket = store.hold(ticket(ring, at))?;
+        Ok(End { at, claimed: AtomicBool::new(false), sent: AtomicBool::new(false), ticket, patience: LONGEST })
+    }
+
+    fn word<'a>(&self, ring: &'a Ring) -> &'a AtomicU64 {
+        ring.board.u64(self.at)
+    }
+
+    #[inline]
+    pub(super) fn is_claimed(&self) -> bool {
+        self.claimed.load(Ordering::Relaxed)
+    }
+
+    /// Becomes the owner of the end (ST-C2); says whether it has just become so.
+    pub(super) fn claim(&self, ring: &Ring, what: &str) -> Result<bool> {
+        if self.is_claimed() {
+            return Ok(false);
+        }
+        ring.board.usable()?;
+        let (word, mine) = (self.word(ring), owned(ring.board.me()));
+        // SYNC CHANNEL-END: what the owner before has left is there for the next.
+        let mut claimed = word.compare_exchange(FREE, mine, Ordering::AcqRel, Ordering::Acquire);
+        if let Err(before) = claimed
+            && before & 0xff == OWNED
+            && !ring.board.is_attached(owner(before))
+        {
+            // What a dead process has had goes on with whoever has the handle, as an actor that was restarted.
+            claimed = word.compare_exchange(before, mine, Ordering::AcqRel, Ordering::Acquire);
+        }
+        match claimed {
+            Ok(_) => {
+                self.claimed.store(true, Ordering::Relaxed);
+                Ok(true)
+            }
+            Err(ENDED) => Err(ErrorKind::Closed(format!("{what} was closed")).into()),
+            Err(_) => Err(ErrorKind::InvalidArgument(format!(
+                "{what} is another handle's: an end of a channel is used in one place at a time"
+            ))
+            .into()),
+        }
+    }
+
+    /// Gives the end up for whoever gets the handle that is being encoded; false if nothing is.
+    pub(super) fn send(&self, ring: &Ring) -> bool {
+        if !transfer::note(ring.board.hold()) || !transfer::note(self.ticket.clone()) {
+            return false;
+        }
+        self.sent.store(true, Ordering::Relaxed);
+        if self.claimed.swap(false, Ordering::Relaxed) {
+            // SYNC CHANNEL-END: pairs with the next owner's claim.
+            self.word(ring).store(FREE, Ordering::Release);
+        }
+        true
+    }
+
+    /// Ends it for good, if it is this handle's, and wakes the other side.
+    pub(super) fn end(&self, ring: &Ring) {
+        let mine = match (self.claimed.swap(false, Ordering::Relaxed), self.sent.load(Ordering::Relaxed)) {
+            (true, _) => owned(ring.board.me()),
+            (false, false) => FREE,
+            (false, true) => return,
+        };
+        // SYNC CHANNEL-END: who sees that it is over sees all that was published before.
+        if self.word(ring).compare_exchange(mine, ENDED, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            if self.at != H_WRITER {
+                // SYNC CHANNEL-ENDINGS: the writer looks at the ends when this has changed; if it never does, as the
+                // process is killed here, it looks when it has no room.
+                ring.board.u64(H_ENDINGS).fetch_add(1, Ordering::AcqRel);
+            }
+            ring.board.wake();
+        }
+    }
+
+    /// Waits until `ready` gives a value: looks for a while, then sleeps. `None` if the time is over.
+    pub(super) fn wait<R>(
+        &mut self,
+        ring: &Ring,
+        timeout: Option<Duration>,
+        mut ready: impl FnMut() -> Option<R>,
+    ) -> Option<R> {
+        for _ in 0..LOOKS {
+            if let Some(found) = ready() {
+                return Some(found);
+            }
+            spin_loop();
+        }
+        if timeout.is_some_and(|timeout| timeout.is_zero()) {
+            return None;
+        }
+        let start = Instant::now();
+        let looking = self.patience.min(timeout.unwrap_or(self.patience));
+        while start.elapsed() < looking {
+            for _ in 0..LOOKS {
+                if let Some(found) = ready() {
+                    self.patience = LONGEST;
+                    return Some(found);
+                }
+                spin_loop();
+            }
+        }
+        let found = ring.board.wait(timeout.and_then(|timeout| start.checked_add(timeout)), ready);
+        // What comes so soon would have been found by looking; for what takes longer somebody else needs the processor.
+        self.patience = if start.elapsed() < WORTH { LONGEST } else { (self.patience / 2).max(SHORTEST) };
+        found
+    }
+}
+
+/// Says what the end at byte `at` is for the other side.
+pub(super) fn presence(ring: &Ring, at: usize) -> Presence {
+    // SYNC CHANNEL-END: pairs with `end`.
+    let word = ring.board.u64(at).load(Ordering::Acquire);
+    match word & 0xff {
+        FREE if !ring.board.contains(ticket(ring, at)) => Presence::Dead,
+        OWNED if !ring.board.is_attached(owner(word)) => Presence::Dead,
+        ENDED => Presence::Ended,
+        _ => Presence::Here,
+    }
+}
