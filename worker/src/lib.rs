@@ -32,6 +32,7 @@ mod call;
 mod cancel;
 #[allow(unsafe_code, reason = "the memory of refs, counted and written once")]
 mod cell;
+mod channel;
 mod concurrency;
 mod context;
 mod core;
@@ -91,12 +92,15 @@ pub use mobula_scheduler::config::{CallPath, Config, LogLevel, Waiting};
 pub use mobula_scheduler::death::{ActorDeath, DeathCause};
 pub use mobula_scheduler::ids::{ActorId, TaskId};
 pub use mobula_scheduler::stacks::{ThreadStack, WorkerStacks};
-pub use mobula_store::{Array, ArrayMut, ObjectId, Segment};
+pub use mobula_store::{
+    Array, ArrayMut, ChannelGuard, ChannelOptions, ChannelReader, ChannelWriter, ObjectId, Segment, channel,
+};
 
 pub use crate::actor::{ActorHandle, ActorOptions, KillOptions, Lifetime, kill, kill_with};
 pub use crate::arg::{Arg, arg};
 pub use crate::call::Call;
 pub use crate::cancel::{CancelOptions, cancel, cancel_with};
+pub use crate::channel::{Receiver, Sender, value_channel};
 pub use crate::context::{Context, context};
 pub use crate::definition::{Actor, Task};
 pub use crate::error::{Error, Result, TaskFailure};
