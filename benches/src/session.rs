@@ -24,6 +24,8 @@ pub enum Suite {
     Tasks,
     /// A parameter server and two workers.
     ParameterServer,
+    /// Calls that are bound once and run many times.
+    Graph,
     /// Ray's microbenchmark, in Ray's names.
     Ray,
     /// Benchmarks of the Savina suite for actors.
@@ -34,8 +36,16 @@ pub enum Suite {
 
 impl Suite {
     /// All suites, in the order in which they run.
-    pub const ALL: [Suite; 7] =
-        [Suite::Store, Suite::Calls, Suite::Tasks, Suite::ParameterServer, Suite::Ray, Suite::Savina, Suite::Startup];
+    pub const ALL: [Suite; 8] = [
+        Suite::Store,
+        Suite::Calls,
+        Suite::Tasks,
+        Suite::ParameterServer,
+        Suite::Graph,
+        Suite::Ray,
+        Suite::Savina,
+        Suite::Startup,
+    ];
 
     /// Returns the suite's name.
     pub fn name(self) -> &'static str {
@@ -44,6 +54,7 @@ impl Suite {
             Suite::Calls => suites::calls::NAME,
             Suite::Tasks => suites::tasks::NAME,
             Suite::ParameterServer => suites::ps::NAME,
+            Suite::Graph => suites::graph::NAME,
             Suite::Ray => suites::ray::NAME,
             Suite::Savina => suites::savina::NAME,
             Suite::Startup => suites::startup::NAME,
@@ -104,6 +115,7 @@ impl<'a> Session<'a> {
             Suite::Calls => suites::calls::run(self),
             Suite::Tasks => suites::tasks::run(self),
             Suite::ParameterServer => suites::ps::run(self),
+            Suite::Graph => suites::graph::run(self),
             Suite::Ray => suites::ray::run(self),
             Suite::Savina => suites::savina::run(self),
             Suite::Startup => suites::startup::run(self),

@@ -93,6 +93,8 @@ const PARAMETER_SERVER: [Wanted; 3] = [
     ("ps_sync_80MB", &[AtLeast(0.7), Least(4.0 * 8.3)]),
 ];
 
+const GRAPH: [Wanted; 1] = [("graph_1_actor", &[Within(600.0)])];
+
 const STARTUP: [Wanted; 7] = [
     ("init", &[Within(5e6)]),
     ("shutdown", &[Within(5e6)]),
@@ -198,6 +200,7 @@ fn find(row: &Row) -> &'static [Target] {
         "calls" => &CALLS,
         "tasks" => &TASKS,
         "ps" => &PARAMETER_SERVER,
+        "graph" => &GRAPH,
         "startup" => &STARTUP,
         _ => &[],
     };

@@ -151,6 +151,17 @@ fn the_ray_suite_has_its_rows() {
 }
 
 #[test]
+fn the_graph_suite_has_its_rows() {
+    let rows = rows("graph");
+    let rounds = ["graph_1_actor", "graph_chain_4", "graph_scatter_4", "graph_args_8_1B", "graph_args_8_1MB"];
+    beside(&rows, "ns", &rounds.map(|row| (row, "limit_spin_rtt")));
+    for row in rounds {
+        assert!(rows.contains_key(&format!("{row}_calls")), "{row}");
+    }
+    beside(&rows, "1/s", &[("graph_1_actor_async", "limit_stream")]);
+}
+
+#[test]
 fn the_savina_suite_has_its_rows() {
     let rows = rows("savina");
     beside(&rows, "1/s", &["ping_pong", "thread_ring"].map(|row| (row, "limit_spin_rtt")));

@@ -15,6 +15,7 @@ mod drivers;
 mod embedding;
 mod fault_tolerance;
 mod faults;
+mod graphs;
 mod objects;
 mod patterns;
 mod resources;

@@ -20,6 +20,7 @@ use serde::de::DeserializeOwned;
 use crate::actor::ActorHandle;
 use crate::definition::Actor;
 use crate::error::Error;
+use crate::graph::{Node, NodeSource};
 use crate::panics::CallError;
 use crate::refs::{ObjectRef, Outcome, RefInner};
 use crate::value;
@@ -38,6 +39,7 @@ pub struct Arg<T>(Source<T>);
 enum Source<T> {
     Value(T),
     Ref(ObjectRef<T>),
+    Node(NodeSource),
 }
 
 /// Names the type of an argument where inference cannot, as after `parse` or `collect`.
@@ -50,6 +52,13 @@ enum Source<T> {
 /// ```
 pub fn arg<T>(value: T) -> Arg<T> {
     Arg(Source::Value(value))
+}
+
+impl<T> Arg<T> {
+    /// Makes the argument of a call that is bound.
+    pub(crate) fn of_node(node: &Node<T>) -> Self {
+        Arg(Source::Node(node.source().clone()))
+    }
 }
 
 impl<T> From<T> for Arg<T> {
@@ -106,6 +115,8 @@ pub struct Args {
     bytes: Vec<u8>,
     holds: Vec<ObjectHold>,
     gaps: Vec<(usize, RefInner)>,
+    /// Where values of a graph go.
+    nodes: Vec<(usize, NodeSource)>,
     error: Option<Error>,
 }
 
@@ -138,6 +149,16 @@ pub(crate) enum Readiness {
     Failed(Error),
 }
 
+/// The arguments of a call that is bound.
+pub(crate) struct Bound {
+    pub(crate) bytes: Vec<u8>,
+    /// Where values of the graph go.
+    pub(crate) gaps: Vec<(usize, NodeSource)>,
+    pub(crate) holds: Vec<ObjectHold>,
+    /// Why it cannot be bound.
+    pub(crate) error: Option<Error>,
+}
+
 impl Args {
     /// Makes an empty list.
     pub fn new() -> Self {
@@ -148,6 +169,7 @@ impl Args {
     pub fn push<T: Serialize + 'static>(&mut self, arg: Arg<T>) {
         match arg.0 {
             Source::Ref(object) => self.gaps.push((self.bytes.len(), object.inner)),
+            Source::Node(node) => self.nodes.push((self.bytes.len(), node)),
             Source::Value(value) => {
                 self.bytes.push(INLINE);
                 match value::encode_into(&value, &mut self.bytes) {
@@ -170,6 +192,11 @@ impl Args {
     pub(crate) fn readiness(&self) -> Readiness {
         if let Some(error) = &self.error {
             return Readiness::Failed(error.clone());
+        }
+        if !self.nodes.is_empty() {
+            return Readiness::Failed(Error::invalid_argument(
+                "a node of a graph can only be an argument of a call that is bound: use `bind`, or get the value first",
+            ));
         }
         let mut waiting = false;
         for (_, inner) in &self.gaps {
@@ -229,6 +256,13 @@ impl Args {
         self.bytes = bytes;
     }
 
+    /// Returns what a bound call keeps.
+    pub(crate) fn into_bound(self) -> Bound {
+        let refs = || Error::invalid_argument("a ref cannot be an argument of a bound call: get its value first");
+        let error = self.error.or_else(|| (!self.gaps.is_empty()).then(refs));
+        Bound { bytes: self.bytes, gaps: self.nodes, holds: self.holds, error }
+    }
+
     /// Returns the encoded arguments and the holds of what they refer to, once they are filled.
     pub(crate) fn parts(&self) -> (&[u8], &[ObjectHold]) {
         (&self.bytes, &self.holds)
@@ -261,7 +295,7 @@ impl<'a> ArgReader<'a> {
         self.read().map_err(|error| CallError::argument(what, &error))
     }
 
-    fn read<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
+    pub(crate) fn read<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
         let missing = || Error::invalid_argument("it is missing in the message");
         let (tag, rest) = self.rest.split_first().ok_or_else(missing)?;
         match *tag {

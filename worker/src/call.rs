@@ -14,13 +14,14 @@ use mobula_scheduler::ids::ActorId;
 use mobula_store::{ObjectHold, ObjectId};
 
 use crate::actor::RawHandle;
-use crate::arg::{self, Args, Readiness};
+use crate::arg::{self, Args, Bound, Readiness};
 use crate::attempts::Attempts;
 use crate::context;
 use crate::core::Core;
 use crate::definition::MethodDef;
 use crate::error::{Error, Result};
 use crate::frames::{BODY_LIMIT, FrameWriter, Method};
+use crate::graph::{self, Step};
 use crate::pending::{Callee, PendingCall};
 use crate::pump;
 use crate::returns::{Birth, Fetch, Returns};
@@ -173,6 +174,15 @@ impl<R: Returns> Call<R> {
         } else {
             None
         }
+    }
+
+    /// Takes the call apart, to be bound.
+    pub(crate) fn into_step(self) -> Step {
+        let Call { handle, method, target, args, .. } = self;
+        let Bound { bytes, gaps, holds, error } = args.into_bound();
+        let group = || Error::invalid_argument("a bound call runs in no concurrency group");
+        let error = error.or_else(|| target.group.is_some().then(group));
+        Step { number: graph::number(), handle, method, index: target.index, bytes, gaps, _holds: holds, error }
     }
 
     fn submit(self, waits: bool) -> R::Refs {

@@ -284,6 +284,14 @@ impl Error {
         Error::new(Kind::System(text.into()))
     }
 
+    pub(crate) fn closed(text: impl Into<String>) -> Self {
+        Error::new(Kind::Closed(text.into()))
+    }
+
+    pub(crate) fn full(text: impl Into<String>) -> Self {
+        Error::new(Kind::Full(text.into()))
+    }
+
     pub(crate) fn name_taken(text: impl Into<String>) -> Self {
         Error::new(Kind::NameTaken(text.into()))
     }

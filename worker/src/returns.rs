@@ -244,6 +244,12 @@ impl ReturnWriter {
         self.ends.len()
     }
 
+    /// Returns the bytes of a result.
+    pub(crate) fn bytes(&self, index: usize) -> &[u8] {
+        let start = if index == 0 { 0 } else { self.ends[index - 1] };
+        &self.bytes[start..self.ends[index]]
+    }
+
     /// Returns the bytes of a result and takes its holds.
     pub(crate) fn take(&mut self, index: usize) -> (&[u8], Vec<ObjectHold>) {
         let start = if index == 0 { 0 } else { self.ends[index - 1] };

@@ -61,6 +61,7 @@ pub(crate) struct Route {
     /// How many it has, if there is a limit.
     unanswered: AtomicU32,
     /// What all calls fail with that the actor's death takes with it: who reads one has read all.
+    in_graph: AtomicBool,
     died: OnceLock<Error>,
     state: Mutex<RouteState>,
 }
@@ -149,8 +150,18 @@ impl Route {
         };
         let (peer, open, care) = (OnceLock::new(), AtomicBool::new(false), AtomicU8::new(0));
         let (limit, unanswered) = (AtomicU32::new(0), AtomicU32::new(0));
-        let died = OnceLock::new();
-        Arc::new(Route { id, class, peer, open, care, limit, unanswered, died, state: Mutex::new(state) })
+        let (died, in_graph) = (OnceLock::new(), AtomicBool::new(false));
+        Arc::new(Route { id, class, peer, open, care, limit, unanswered, died, in_graph, state: Mutex::new(state) })
+    }
+
+    /// Notes that the actor is in a graph of this process; false if it is in one already.
+    pub(crate) fn enter_graph(&self) -> bool {
+        !self.in_graph.swap(true, Ordering::AcqRel)
+    }
+
+    /// The graph is over.
+    pub(crate) fn leave_graph(&self) {
+        self.in_graph.store(false, Ordering::Release);
     }
 
     pub(crate) fn id(&self) -> ActorId {

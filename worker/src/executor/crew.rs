@@ -18,8 +18,8 @@
 //! - **WK-43** Whoever starts a call has somebody look for the next one that may start: a thread that is woken or
 //!   started for a call and finds another one leaves none behind.
 //! - **WK-44** If all threads are idle one of them is the lookout.
-//! - **WK-45** The value is used under its lock only, shared or alone as the method says. The lock is never waited for,
-//!   since [`Groups`] lets no other call start; it is there so that this needs no `unsafe`.
+//! - **WK-45** The value is used under its lock only, shared or alone as the method says. Calls never wait for the lock of each
+//!   other, since [`Groups`] lets no other call start; only the loop of a graph, which runs apart, and calls do.
 //! - **WK-46** After `exit_actor` no call starts. Those that run are run to their end, within `shutdown_timeout`, which
 //!   the node keeps; then the first thread drops the value.
 
@@ -41,6 +41,7 @@ use crate::concurrency;
 use crate::context::{self, Scope};
 use crate::core::Core;
 use crate::definition::{ActorClass, Run, SharedState};
+use crate::graph;
 use crate::panics::CallError;
 use crate::pump::{self, Wait};
 use crate::returns::ReturnWriter;
@@ -144,6 +145,7 @@ impl Crew {
             let class = self.shared.class;
             let index = usize::from(job.method);
             let group = match job.group.as_deref() {
+                None if job.method == graph::NUMBER => Some(self.groups.apart()),
                 None => Some(self.methods.get(index).map_or(DEFAULT, |(group, _)| *group)),
                 Some(name) => self.groups.find(name),
             };

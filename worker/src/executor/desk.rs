@@ -13,6 +13,7 @@ use crate::context::Scope;
 use crate::core::Core;
 use crate::definition::{ActorClass, Run};
 use crate::error::{Error, Result};
+use crate::graph;
 use crate::outbox::Peer;
 use crate::panics::{self, CallError};
 use crate::pump::{self, Wait};
@@ -58,7 +59,7 @@ impl Desk {
         &mut self,
         core: &Arc<Core>,
         job: CallJob,
-        invoke: impl FnOnce(&Run, &mut ArgReader<'_>, &mut ReturnWriter) -> Result<(), CallError>,
+        mut invoke: impl FnMut(&Run, &mut ArgReader<'_>, &mut ReturnWriter) -> Result<(), CallError>,
     ) -> bool {
         let Desk { class, scope, writer, last_caller, serial, behind } = self;
         let peer = match last_caller {
@@ -90,6 +91,12 @@ impl Desk {
                     .flatten()
                     .flatten()
                     .map_err(|error| error.into_error(|| format!("{}::{}", class.name, method.name)))
+            }
+            (None, Ok(args)) if job.method == graph::NUMBER => {
+                writer.clear();
+                let done = args.with(|bytes| graph::attend(core, class, bytes, &scope.exiting, &mut invoke));
+                done.flatten()
+                    .and_then(|()| writer.push(&()).map_err(|error| error.into_error(|| "a graph".to_owned())))
             }
             (None, _) => Err(Error::not_found(format!("class {} has no method number {}", class.name, job.method))),
             (_, Err(error)) => Err(error.clone()),

@@ -13,6 +13,9 @@
 //! - **WK-41** a call that runs alone runs beside no other, and is overtaken only while its own group has no place;
 //! - **WK-42** a group without a free place holds up no other.
 //!
+//! The loop of a graph (graph.rs) is no such call: it runs *apart*, for as long as the graph lives, beside all calls; for
+//! each of its steps it takes the value's lock as a call of that kind has it.
+//!
 //! Nothing in here waits or wakes; who has the executor's lock calls it (`crew.rs`).
 
 use std::collections::VecDeque;
@@ -33,6 +36,8 @@ pub(super) struct Groups<J> {
 #[derive(Debug)]
 struct Group<J> {
     name: String,
+    /// What runs in it runs beside all others, also beside one that runs alone.
+    apart: bool,
     limit: u32,
     running: u32,
     queue: VecDeque<Waiting<J>>,
@@ -52,22 +57,34 @@ pub(super) struct Place {
     group: usize,
 }
 
+impl<J> Group<J> {
+    fn new(name: String, apart: bool, limit: u32) -> Self {
+        Group { name, apart, limit, running: 0, queue: VecDeque::new() }
+    }
+}
+
 impl<J> Groups<J> {
     pub(super) fn new(limit: u32, named: &[(String, u32)]) -> Self {
-        let group = |(name, limit): (String, u32)| Group { name, limit, running: 0, queue: VecDeque::new() };
+        let group = |(name, limit): (String, u32)| Group::new(name, false, limit);
         let default = (String::new(), limit);
-        let groups = std::iter::once(default).chain(named.iter().cloned()).map(group).collect();
+        let apart = Group::new(String::new(), true, 1);
+        let groups = std::iter::once(default).chain(named.iter().cloned()).map(group).chain([apart]).collect();
         Groups { groups, arrivals: 0, running: 0, alone: false }
+    }
+
+    /// Returns the group, without a name, of what runs beside all others: the loops of graphs.
+    pub(super) fn apart(&self) -> usize {
+        self.groups.len() - 1
     }
 
     /// Returns the group of a name.
     pub(super) fn find(&self, name: &str) -> Option<usize> {
-        (1..self.groups.len()).find(|&index| self.groups[index].name == name)
+        (1..self.apart()).find(|&index| self.groups[index].name == name)
     }
 
     /// Returns the names, without that of the default group, which has none.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.groups[1..].iter().map(|group| group.name.as_str())
+        self.groups[1..self.apart()].iter().map(|group| group.name.as_str())
     }
 
     /// Returns how many calls can run at once.
@@ -88,16 +105,21 @@ impl<J> Groups<J> {
         let group = &mut self.groups[index];
         let Waiting { alone, job, .. } = group.queue.pop_front()?;
         group.running += 1;
-        self.running += 1;
-        self.alone = alone;
+        if !group.apart {
+            self.running += 1;
+            self.alone = alone;
+        }
         Some((job, Place { group: index }))
     }
 
     /// A call that was started has ended.
     pub(super) fn end(&mut self, place: Place) {
-        self.groups[place.group].running -= 1;
-        self.running -= 1;
-        self.alone = false;
+        let group = &mut self.groups[place.group];
+        group.running -= 1;
+        if !group.apart {
+            self.running -= 1;
+            self.alone = false;
+        }
     }
 
     /// True if a call may start now.
@@ -111,15 +133,19 @@ impl<J> Groups<J> {
 
     /// True if nothing runs and nothing waits.
     pub(super) fn is_empty(&self) -> bool {
-        self.running == 0 && self.groups.iter().all(|group| group.queue.is_empty())
+        self.groups.iter().all(|group| group.running == 0 && group.queue.is_empty())
     }
 
     /// Returns the group whose first call may start.
     fn next(&self) -> Option<usize> {
+        let apart = self.apart();
+        if self.groups[apart].running < self.groups[apart].limit && !self.groups[apart].queue.is_empty() {
+            return Some(apart);
+        }
         if self.alone {
             return None;
         }
-        let waiting = self.groups.iter().enumerate().filter(|(_, group)| group.running < group.limit);
+        let waiting = self.groups[..apart].iter().enumerate().filter(|(_, group)| group.running < group.limit);
         let firsts = waiting.filter_map(|(index, group)| Some((index, group.queue.front()?)));
         let (index, first) = firsts.min_by_key(|(_, first)| first.arrival)?;
         (!first.alone || self.running == 0).then_some(index)
@@ -212,6 +238,30 @@ mod tests {
         let groups = groups(3, &[("io", 2)]);
         assert_eq!(groups.find(""), None);
         assert_eq!(groups.names().collect::<Vec<_>>(), ["io"]);
-        assert_eq!(groups.most(), 5);
+        assert_eq!(groups.most(), 6, "and a graph's loop");
+    }
+
+    #[test]
+    fn what_runs_apart_holds_up_nothing_and_is_held_up_by_nothing() {
+        let mut groups = groups(1, &[("io", 1)]);
+        groups.add(DEFAULT, WRITE, "w1");
+        let (started, mut places) = start_all(&mut groups);
+        assert_eq!(started, ["w1"]);
+        let apart = groups.apart();
+        groups.add(apart, READ, "graph");
+        groups.add(apart, READ, "another graph");
+        let (started, mut loops) = start_all(&mut groups);
+        assert_eq!(started, ["graph"]);
+        groups.end(places.remove(0));
+        groups.add(DEFAULT, WRITE, "w2");
+        let (started, mut places) = start_all(&mut groups);
+        assert_eq!(started, ["w2"]);
+        groups.end(places.remove(0));
+        assert!(!groups.is_empty(), "the graph's loop runs");
+        groups.end(loops.remove(0));
+        let (started, mut loops) = start_all(&mut groups);
+        assert_eq!(started, ["another graph"]);
+        groups.end(loops.remove(0));
+        assert!(groups.is_empty());
     }
 }
