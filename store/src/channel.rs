@@ -22,7 +22,8 @@
 //!   384 + 256 i                         reader i: end word         +128  head
 //!   then the places: 64 bytes with the length in elements, and the elements from there on
 //!
-//!   end word {generation:32 | client:16 | state:8}: 0 free, 1 owned, 2 ended; behind it the id of its ticket
+//!   end word {generation:32 | client:16 | state:8}: 0 free, 1 owned, 2 ended; behind it the id of its ticket,
+//!   and where its owner was last, a processor's number + 1 (u32)
 //! ```
 //!
 //! # Ends
@@ -90,6 +91,8 @@ const READERS: usize = 384;
 const READER_BYTES: usize = 256;
 /// From an end word to the id of its ticket.
 const E_TICKET: usize = 8;
+/// From an end word to where its owner was last, the processor's number + 1 (u32).
+const E_PROCESSOR: usize = 24;
 /// From a reader's end word to its head.
 const R_HEAD: usize = 128;
 /// Before the elements of a place.

@@ -156,7 +156,7 @@ impl<T: Pod> ChannelReader<T> {
             })
         };
         let id = ring.board.id();
-        match self.end.wait(ring, timeout, look) {
+        match self.end.wait(ring, std::iter::once(H_WRITER), timeout, look) {
             Some(Ok(tail)) => {
                 self.tail = tail;
                 Ok(())

@@ -177,7 +177,8 @@ impl<T: Pod> ChannelWriter<T> {
             }
         };
         let id = ring.board.id();
-        match self.end.wait(ring, timeout, look) {
+        let readers = (0..ring.readers).map(|place| ring.reader(place));
+        match self.end.wait(ring, readers, timeout, look) {
             Some(Ok(limit)) => {
                 self.limit = limit;
                 Ok(())
