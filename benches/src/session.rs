@@ -24,6 +24,8 @@ pub enum Suite {
     Tasks,
     /// A parameter server and two workers.
     ParameterServer,
+    /// Channels between processes.
+    Channel,
     /// Calls that are bound once and run many times.
     Graph,
     /// Ray's microbenchmark, in Ray's names.
@@ -36,11 +38,12 @@ pub enum Suite {
 
 impl Suite {
     /// All suites, in the order in which they run.
-    pub const ALL: [Suite; 8] = [
+    pub const ALL: [Suite; 9] = [
         Suite::Store,
         Suite::Calls,
         Suite::Tasks,
         Suite::ParameterServer,
+        Suite::Channel,
         Suite::Graph,
         Suite::Ray,
         Suite::Savina,
@@ -54,6 +57,7 @@ impl Suite {
             Suite::Calls => suites::calls::NAME,
             Suite::Tasks => suites::tasks::NAME,
             Suite::ParameterServer => suites::ps::NAME,
+            Suite::Channel => suites::channel::NAME,
             Suite::Graph => suites::graph::NAME,
             Suite::Ray => suites::ray::NAME,
             Suite::Savina => suites::savina::NAME,
@@ -115,6 +119,7 @@ impl<'a> Session<'a> {
             Suite::Calls => suites::calls::run(self),
             Suite::Tasks => suites::tasks::run(self),
             Suite::ParameterServer => suites::ps::run(self),
+            Suite::Channel => suites::channel::run(self),
             Suite::Graph => suites::graph::run(self),
             Suite::Ray => suites::ray::run(self),
             Suite::Savina => suites::savina::run(self),

@@ -2,6 +2,7 @@
 
 pub(crate) mod calls;
 pub(crate) mod cast;
+pub(crate) mod channel;
 pub(crate) mod graph;
 pub(crate) mod ps;
 pub(crate) mod ray;

@@ -93,6 +93,8 @@ const PARAMETER_SERVER: [Wanted; 3] = [
     ("ps_sync_80MB", &[AtLeast(0.7), Least(4.0 * 8.3)]),
 ];
 
+const CHANNEL: [Wanted; 2] = [("channel_hop_8B", &[Within(300.0)]), ("channel_hop_4MB", &[Within(300.0)])];
+
 const GRAPH: [Wanted; 1] = [("graph_1_actor", &[Within(600.0)])];
 
 const STARTUP: [Wanted; 7] = [
@@ -200,6 +202,7 @@ fn find(row: &Row) -> &'static [Target] {
         "calls" => &CALLS,
         "tasks" => &TASKS,
         "ps" => &PARAMETER_SERVER,
+        "channel" => &CHANNEL,
         "graph" => &GRAPH,
         "startup" => &STARTUP,
         _ => &[],

@@ -151,6 +151,15 @@ fn the_ray_suite_has_its_rows() {
 }
 
 #[test]
+fn the_channel_suite_has_its_rows() {
+    let rows = rows("channel");
+    let hops = "channel_hop_8B channel_hop_64B channel_hop_4KB channel_hop_1MB channel_hop_4MB channel_broadcast_4 \
+                value_channel_hop";
+    beside(&rows, "ns", &hops.split_whitespace().map(|row| (row, "limit_spin_rtt")).collect::<Vec<_>>());
+    beside(&rows, "1/s", &[("channel_stream_8B", "limit_stream")]);
+}
+
+#[test]
 fn the_graph_suite_has_its_rows() {
     let rows = rows("graph");
     let rounds = ["graph_1_actor", "graph_chain_4", "graph_scatter_4", "graph_args_8_1B", "graph_args_8_1MB"];

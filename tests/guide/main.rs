@@ -10,6 +10,7 @@ mod pages;
 
 mod actors;
 mod cancelling;
+mod channels;
 mod debugging;
 mod drivers;
 mod embedding;
