@@ -9,8 +9,10 @@ fail() { printf 'FAILED: %s\n' "$*" >&2; exit 1; }
 at_least() { awk -v have="$1" -v want="$2" 'BEGIN { exit !(have >= want) }'; }
 field() { sed -n "s/.*\b$1=\([^ ]*\).*/\1/p" <<<"$2"; }
 
-for mode in sync async; do
-    last=$(run parameter_server -- --mode "$mode" | tail -n 1)
+for mode in sync async sync:channels async:channels; do
+    transport=calls
+    [[ "$mode" = *:* ]] && transport=${mode#*:} && mode=${mode%:*}
+    last=$(run parameter_server -- --mode "$mode" --transport "$transport" | tail -n 1)
     echo "$last"
     want=0.89
     [ "$mode" = async ] && want=0.87

@@ -5,7 +5,9 @@
 //!   async    worker 0..n:  server.params() --> gradient --> server.push(gradient), again and again
 //! ```
 //!
-//! Parameters and gradients are `Array`s: what goes from process to process is the name of an object, the floats stay
+//! With `--transport channels` both are channels (`wires.rs`), and [`Server::serve`] and [`Worker::follow`] go through them.
+//!
+//! Without, parameters and gradients are `Array`s: what goes from process to process is the name of an object, the floats stay
 //! where they were written.
 #![allow(unreachable_pub, reason = "the remote methods of an actor are its `pub` ones")]
 
@@ -16,7 +18,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::digits::Samples;
 use crate::model::{Model, Workspace, descend};
+use crate::options::Mode;
 use crate::sampler::Sampler;
+use crate::wires::{self, ServerEnds, WorkerEnds};
 
 /// What a method fails with; the caller gets the message.
 type Failure = Box<dyn Error>;
@@ -49,6 +53,7 @@ pub struct Server {
     parameters: Array<f32>,
     rate: f32,
     version: u64,
+    ends: Option<ServerEnds>,
 }
 
 #[mobula::actor]
@@ -57,7 +62,7 @@ impl Server {
     pub fn new(model: Model, seed: u64, rate: f32) -> mobula::Result<Self> {
         let mut parameters = ArrayMut::<f32>::with_len(model.parameters())?;
         model.initialise(&mut parameters, seed);
-        Ok(Server { parameters: parameters.seal()?, rate, version: 0 })
+        Ok(Server { parameters: parameters.seal()?, rate, version: 0, ends: None })
     }
 
     /// Gives the current parameters: the array itself, not a copy.
@@ -85,9 +90,36 @@ impl Server {
         self.update(&slices)?;
         Ok(self.params())
     }
+
+    /// Takes the ends of the channels.
+    pub fn connect(&mut self, ends: ServerEnds) {
+        self.ends = Some(ends);
+    }
+
+    /// Leads `rounds` rounds, or takes so many gradients of each worker as they come, and gives the mean losses.
+    pub fn serve(&mut self, mode: Mode, rounds: usize) -> Result<Vec<f32>, Failure> {
+        let mut ends = self.ends.take().ok_or("the server has no channels")?;
+        let losses = self.with_own(|parameters, rate, version| match mode {
+            Mode::Sync => wires::lead(&mut ends, rounds, parameters, rate, version),
+            Mode::Async => wires::attend(&mut ends, rounds, parameters, rate, version),
+        });
+        self.ends = Some(ends);
+        losses
+    }
 }
 
 impl Server {
+    /// The parameters as this process's own, to be changed in place, and back.
+    fn with_own<R>(
+        &mut self,
+        change: impl FnOnce(&mut Vec<f32>, f32, &mut u64) -> mobula::Result<R>,
+    ) -> Result<R, Failure> {
+        let mut own = self.parameters.to_vec();
+        let done = change(&mut own, self.rate, &mut self.version)?;
+        self.parameters = Array::from_slice(&own)?;
+        Ok(done)
+    }
+
     fn update(&mut self, gradients: &[&[f32]]) -> Result<(), Failure> {
         let expected = self.parameters.len();
         if let Some(other) = gradients.iter().find(|gradient| gradient.len() != expected) {
@@ -109,6 +141,7 @@ pub struct Worker {
     model: Model,
     sampler: Sampler,
     workspace: Workspace,
+    ends: Option<WorkerEnds>,
 }
 
 #[mobula::actor]
@@ -121,6 +154,7 @@ impl Worker {
             model,
             sampler: Sampler::new(rows, share.index, share.workers, share.batch, share.seed),
             workspace: Workspace::default(),
+            ends: None,
         }
     }
 
@@ -133,6 +167,28 @@ impl Worker {
     #[mobula::method(num_returns = 2)]
     pub fn gradient(&mut self, parameters: Array<f32>) -> Result<(Array<f32>, f32), Failure> {
         self.compute(&parameters)
+    }
+
+    /// Takes the ends of the channels.
+    pub fn connect(&mut self, ends: WorkerEnds) {
+        self.ends = Some(ends);
+    }
+
+    /// Computes `steps` gradients, each on the parameters that come over the channel and into the place where the server
+    /// reads it.
+    pub fn follow(&mut self, steps: usize) -> Result<(), Failure> {
+        let Worker { digits, model, sampler, workspace, ends } = self;
+        let ends = ends.as_mut().ok_or("the worker has no channels")?;
+        let samples = Samples { features: &digits.features, labels: &digits.labels };
+        for _ in 0..steps {
+            let parameters = ends.parameters.read()?;
+            ends.gradient.write(|place| {
+                if let Some((loss, gradient)) = place.split_last_mut() {
+                    *loss = model.gradient(&parameters, samples, sampler.batch(), gradient, workspace);
+                }
+            })?;
+        }
+        Ok(())
     }
 
     /// Trains for `steps` batches at its own pace and gives their mean loss.

@@ -11,6 +11,7 @@
 //! |---|---|
 //! | `actors.rs` | the server and the worker: what runs in the other processes |
 //! | `training.rs` | the driver: starts them, leads the rounds |
+//! | `wires.rs` | the channels between them, for `--transport channels` |
 //! | `model.rs`, `sampler.rs`, `random.rs` | the classifier, the order of the rows, the generator; no Mobula in them |
 //! | `progress.rs`, `curve.rs`, `chart.rs`, `plot.rs` | what is shown |
 //! | `options.rs` | the command line |
@@ -30,6 +31,7 @@ mod progress;
 mod random;
 mod sampler;
 mod training;
+mod wires;
 
 use std::error::Error;
 use std::fs;
@@ -75,12 +77,13 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     writeln!(out, "{}", chart::render(&outcome.curve, CHART_WIDTH, CHART_HEIGHT))?;
     writeln!(
         out,
-        "accuracy={accuracy:.3} rounds={} pushes_per_s={:.1} gb_per_s={:.3} workers={} mode={} wall_s={:.3}",
+        "accuracy={accuracy:.3} rounds={} pushes_per_s={:.1} gb_per_s={:.3} workers={} mode={} transport={} wall_s={:.3}",
         outcome.rounds,
         outcome.pushes_per_second(),
         outcome.gigabytes_per_second(),
         options.workers,
         options.mode,
+        options.transport,
         outcome.seconds(),
     )?;
     Ok(())

@@ -7,6 +7,7 @@ use std::thread;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Parser, ValueEnum};
+use serde::{Deserialize, Serialize};
 
 use crate::digits::TRAINING_ROWS;
 
@@ -30,6 +31,10 @@ pub(crate) struct Options {
     /// How gradients meet: averaged in rounds, or each as it comes
     #[arg(long, value_enum, default_value_t = Mode::Sync)]
     pub(crate) mode: Mode,
+
+    /// How parameters and gradients travel: as objects that calls name, or through channels that are made once
+    #[arg(long, value_enum, default_value_t = Transport::Calls)]
+    pub(crate) transport: Transport,
 
     /// Units of the hidden layer; 0 is softmax regression, a very wide layer a test of bandwidth
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = amount(0, WIDEST))]
@@ -83,12 +88,30 @@ impl Options {
 }
 
 /// How gradients meet the parameters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 pub(crate) enum Mode {
     /// Workers go in rounds; the server averages the gradients of a round
     Sync,
     /// Workers go at their own pace; the server applies each gradient at once
     Async,
+}
+
+/// How parameters and gradients travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Transport {
+    /// A call for each gradient; every version and gradient is an object of its own
+    Calls,
+    /// Channels in shared memory, whose places are written and read in turn
+    Channels,
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Transport::Calls => "calls",
+            Transport::Channels => "channels",
+        })
+    }
 }
 
 impl fmt::Display for Mode {

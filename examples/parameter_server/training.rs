@@ -10,14 +10,17 @@ use crate::actors::{Server, Share, SharedDigits, Worker};
 use crate::curve::Curve;
 use crate::digits::{Digits, PIXELS};
 use crate::model::Model;
-use crate::options::{Mode, Options};
+use crate::options::{Mode, Options, Transport};
 use crate::progress::Progress;
+use crate::wires;
 
 /// Rounds that are ordered before the losses of the oldest are looked at. Two keep every actor busy while the driver
 /// looks; more would only hold more gradients in memory.
 const AHEAD: usize = 2;
 /// Gradients that a worker computes on its own in async mode before it reports a loss.
 const STRETCH: usize = 16;
+/// Gradients of each worker between two looks at the losses, over channels.
+const LONG_STRETCH: usize = 256;
 
 /// What came out of a training.
 #[derive(Debug)]
@@ -81,6 +84,12 @@ impl Team {
         let ready: Vec<_> = workers.iter().map(|worker| worker.rows().remote()).collect();
         mobula::get_all(&ready)?;
         mobula::get(&server.version().remote())?;
+        if options.transport == Transport::Channels {
+            let (ends, others) = wires::connect(options.mode, options.workers, model.parameters())?;
+            let mut connected = vec![server.connect(ends).remote()];
+            connected.extend(workers.iter().zip(others).map(|(worker, ends)| worker.connect(ends).remote()));
+            mobula::get_all(&connected)?;
+        }
         Ok(Team { server, workers })
     }
 
@@ -93,9 +102,10 @@ impl Team {
         let per_epoch = options.steps_per_epoch() * self.workers.len();
         let mut progress = Progress::new(options.epochs, per_epoch);
         let start = Instant::now();
-        match options.mode {
-            Mode::Sync => self.in_rounds(options.steps(), &mut progress)?,
-            Mode::Async => self.at_their_pace(options.steps(), &mut progress)?,
+        match (options.transport, options.mode) {
+            (Transport::Channels, mode) => self.over_channels(mode, options.steps(), &mut progress)?,
+            (Transport::Calls, Mode::Sync) => self.in_rounds(options.steps(), &mut progress)?,
+            (Transport::Calls, Mode::Async) => self.at_their_pace(options.steps(), &mut progress)?,
         }
         let parameters = mobula::get(&self.server.params().remote())?;
         let wall = start.elapsed();
@@ -128,6 +138,25 @@ impl Team {
         }
         for losses in ordered {
             report(&losses, progress)?;
+        }
+        Ok(())
+    }
+
+    /// Lets the server and the workers go on by themselves, in stretches, after each of which the losses are shown.
+    fn over_channels(&self, mode: Mode, steps: usize, progress: &mut Progress) -> mobula::Result<()> {
+        let mut left = steps;
+        while left > 0 {
+            let stretch = left.min(LONG_STRETCH);
+            left -= stretch;
+            let losses = self.server.serve(mode, stretch).remote();
+            let followed: Vec<_> = self.workers.iter().map(|worker| worker.follow(stretch).remote()).collect();
+            // A worker that fails ends the channels, and so the server's part; its own error says more.
+            mobula::get_all(&followed)?;
+            let losses = mobula::get(&losses)?;
+            let each = stretch * self.workers.len() / losses.len().max(1);
+            for loss in losses {
+                progress.record(each as u64, f64::from(loss));
+            }
         }
         Ok(())
     }

@@ -8,13 +8,14 @@
 //!
 //! A version or gradient is written where the other side reads it; no object is made, sealed or dropped, and nobody
 //! makes a call. The server keeps the parameters for itself and writes each version into the channel.
+#![allow(unreachable_pub, reason = "remote methods take these, and they are `pub`")]
 
 use std::time::Duration;
 
-use mobula::prelude::*;
 use mobula::{ChannelOptions, ChannelReader, ChannelWriter};
 use serde::{Deserialize, Serialize};
 
+use crate::model::descend;
 use crate::options::Mode;
 
 /// Versions or gradients that a channel has room for: one is read while the next is written.
@@ -60,16 +61,11 @@ pub fn connect(mode: Mode, workers: usize, parameters: usize) -> mobula::Result<
     }
     let (mut gradients, mut ends) = (Vec::new(), Vec::new());
     for parameters in readers {
-        let (gradient, reader) = mobula::channel(&options.clone().len(options_len(&parameters)))?;
+        let (gradient, reader) = mobula::channel(&options.clone().len(parameters.max_len() + 1))?;
         gradients.extend(reader);
         ends.push(WorkerEnds { parameters, gradient });
     }
     Ok((ServerEnds { parameters: writers, gradients }, ends))
-}
-
-/// Counts what a gradient takes: as many values as the parameters, and the loss.
-fn options_len(parameters: &ChannelReader<f32>) -> usize {
-    parameters.max_len() + 1
 }
 
 impl ServerEnds {
@@ -104,4 +100,64 @@ impl ServerEnds {
             }
         }
     }
+}
+
+/// Has all workers compute on the same parameters, applies the mean of their gradients, and so on; gives the mean losses.
+pub fn lead(
+    ends: &mut ServerEnds,
+    rounds: usize,
+    parameters: &mut Vec<f32>,
+    rate: f32,
+    version: &mut u64,
+) -> mobula::Result<Vec<f32>> {
+    let mut losses = Vec::with_capacity(rounds);
+    let mut next = parameters.clone();
+    for _ in 0..rounds {
+        ends.publish(None, parameters)?;
+        let loss = ends.collect(|slices| {
+            let (gradients, losses): (Vec<&[f32]>, Vec<f32>) = slices.iter().map(|slice| split(slice)).unzip();
+            descend(&mut next, parameters, &gradients, rate);
+            losses.iter().sum::<f32>() / losses.len() as f32
+        })?;
+        std::mem::swap(parameters, &mut next);
+        losses.push(loss);
+        *version += 1;
+    }
+    Ok(losses)
+}
+
+/// Applies each worker's gradient as it comes, and sends that worker the next version; gives the losses.
+pub fn attend(
+    ends: &mut ServerEnds,
+    rounds: usize,
+    parameters: &mut Vec<f32>,
+    rate: f32,
+    version: &mut u64,
+) -> mobula::Result<Vec<f32>> {
+    let workers = ends.gradients.len();
+    let mut left = vec![rounds; workers];
+    let mut losses = Vec::with_capacity(rounds * workers);
+    let mut next = parameters.clone();
+    (0..workers).filter(|_| rounds > 0).try_for_each(|worker| ends.publish(Some(worker), parameters))?;
+    while left.iter().any(|&left| left > 0) {
+        let waits: Vec<bool> = left.iter().map(|&left| left > 0).collect();
+        let worker = ends.next(&waits, |worker, slice| {
+            let (gradient, loss) = split(slice);
+            descend(&mut next, parameters, &[gradient], rate);
+            losses.push(loss);
+            worker
+        })?;
+        std::mem::swap(parameters, &mut next);
+        *version += 1;
+        left[worker] -= 1;
+        if left[worker] > 0 {
+            ends.publish(Some(worker), parameters)?;
+        }
+    }
+    Ok(losses)
+}
+
+/// Takes what came over a channel apart: a gradient, and the loss behind it.
+fn split(slice: &[f32]) -> (&[f32], f32) {
+    slice.split_last().map_or((&[], 0.0), |(&loss, gradient)| (gradient, loss))
 }

@@ -46,6 +46,23 @@ fn it_learns_with_every_worker_at_its_own_pace() {
 }
 
 #[mobula::test]
+fn it_learns_over_channels() {
+    for (mode, least) in [("sync", 0.89), ("async", 0.87)] {
+        let figures = train(&["--workers", "2", "--epochs", "60", "--mode", mode, "--transport", "channels"]);
+        assert_eq!((&*figures["mode"], &*figures["transport"]), (mode, "channels"));
+        assert!(accuracy(&figures) >= least, "{figures:?}");
+    }
+}
+
+#[mobula::test]
+fn in_rounds_both_transports_give_the_same_result() {
+    let args = ["--workers", "2", "--epochs", "3", "--seed", "7", "--transport"];
+    let with = |transport| train(&[&args[..], &[transport]].concat());
+    let (calls, channels) = (with("calls"), with("channels"));
+    assert_eq!((&calls["accuracy"], &calls["rounds"]), (&channels["accuracy"], &channels["rounds"]));
+}
+
+#[mobula::test]
 fn in_rounds_the_same_seed_gives_the_same_result() {
     let args = ["--workers", "2", "--epochs", "3", "--seed", "7"];
     let (first, second) = (train(&args), train(&args));
