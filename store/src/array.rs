@@ -29,7 +29,7 @@ use crate::{copy, transfer};
 const MAGIC: [u8; 4] = *b"arr1";
 const FIXED: usize = 24;
 /// More dimensions than this are a mistake.
-const MAX_DIMENSIONS: usize = 32;
+pub(crate) const MAX_DIMENSIONS: usize = 32;
 
 /// An immutable array in shared memory, 64-byte aligned, with a shape.
 ///
@@ -345,13 +345,13 @@ impl<T: Pod> fmt::Debug for ArrayMut<T> {
     }
 }
 
-fn elements(shape: &[usize]) -> Result<usize> {
+pub(crate) fn elements(shape: &[usize]) -> Result<usize> {
     shape.iter().try_fold(1usize, |product, &n| product.checked_mul(n)).ok_or_else(|| {
         ErrorKind::InvalidArgument(format!("shape {shape:?} has more elements than there are addresses")).into()
     })
 }
 
-fn metadata<T: Pod>(shape: &[usize]) -> Vec<u8> {
+pub(crate) fn metadata<T: Pod>(shape: &[usize]) -> Vec<u8> {
     let mut meta = Vec::with_capacity(FIXED + 8 * shape.len());
     meta.extend_from_slice(&MAGIC);
     meta.extend_from_slice(&(shape.len() as u32).to_le_bytes());

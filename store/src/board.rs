@@ -78,7 +78,29 @@ impl Board {
         let mut all = vec![(KIND, kind)];
         all.extend_from_slice(words);
         let (at, state) = inner.create_mutable(id, len, &options, zeroed.max(8), &all)?;
-        Board::of(Unit::new(inner.count(), at, id, VIEW), state, kind)
+        Board::of(Unit::new(inner.count(), at, id, VIEW), state, Some(kind))
+    }
+
+    /// Makes a board of `len` bytes with any contents, all of which are payload: it has no kind.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::create_object_with`]; [`is_invalid_argument`](Error::is_invalid_argument) for fewer than 8 bytes.
+    pub(crate) fn create_plain(store: &Store, len: usize, options: ObjectOptions) -> Result<Board> {
+        let options = ObjectOptions { lifetime: Lifetime::Counted, mutable: true, ..options };
+        let inner = store.shared_inner();
+        let id = ObjectId::random();
+        let (at, state) = inner.create_mutable(id, len, &options, 0, &[])?;
+        Board::of(Unit::new(inner.count(), at, id, VIEW), state, None)
+    }
+
+    /// Opens a board that has no kind.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub(crate) fn open_plain(store: &Store, id: ObjectId) -> Result<Board> {
+        Board::opened(store, id, None)
     }
 
     /// Opens a board that somebody holds.
@@ -88,6 +110,10 @@ impl Board {
     /// [`is_not_found`](Error::is_not_found) if it is gone, [`is_invalid_argument`](Error::is_invalid_argument) if it is no
     /// board of this kind, [`is_read_only`](Error::is_read_only).
     pub(crate) fn open(store: &Store, id: ObjectId, kind: u64) -> Result<Board> {
+        Board::opened(store, id, Some(kind))
+    }
+
+    fn opened(store: &Store, id: ObjectId, kind: Option<u64>) -> Result<Board> {
         let inner = store.shared_inner();
         inner.writable()?;
         let (body, found) = inner.find(id).ok_or(ErrorKind::NotFound(id))?;
@@ -95,7 +121,7 @@ impl Board {
     }
 
     /// Wraps a view unit of a board.
-    fn of(unit: Unit, state: State, kind: u64) -> Result<Board> {
+    fn of(unit: Unit, state: State, kind: Option<u64>) -> Result<Board> {
         let id = unit.id;
         let wrong = || Error::invalid(format!("object {id} is none of the kind that it is opened as"));
         if !state.has(slot::MUTABLE) {
@@ -108,7 +134,7 @@ impl Board {
         let data = offset.and_then(|offset| unit.body.arena.writable(offset, len)).ok_or_else(wrong)?;
         let board = Board { unit, data, len };
         // SYNC board: what was written before the object could be found is there for who has found it.
-        if len < 8 || board.u64(KIND).load(Ordering::Acquire) != kind {
+        if len < 8 || kind.is_some_and(|kind| board.u64(KIND).load(Ordering::Acquire) != kind) {
             return Err(wrong());
         }
         Ok(board)

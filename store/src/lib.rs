@@ -57,6 +57,7 @@
 //! | `moves`, `compact`, `thaw` | another place for an object; one free run of several; writable again | ST-21, ST-22 |
 //! | `board` | objects whose bytes stay writable | ST-B1 to ST-B3 |
 //! | `channel` | one writer, some readers, values where they are | ST-C1 to ST-C4 |
+//! | `parts`, `shared_array` | arrays that several processes fill | ST-P1 to ST-P3 |
 //! | `disk`, `outlet` | spilled objects and files of last resort; what the creator allowed | ST-D1 to ST-D3 |
 //! | `trim`, `ahead`, `large` | giving idle memory back; to disk ahead of need; large pages for many objects | ST-27, ST-33 |
 //! | `holds` | who holds what, when an object goes | ST-16 to ST-19 |
@@ -125,6 +126,8 @@ mod object;
 mod options;
 mod origin;
 mod outlet;
+#[cfg(not(loom))]
+mod parts;
 mod place;
 mod premap;
 #[cfg(all(test, loom))]
@@ -139,6 +142,9 @@ mod search;
 mod segment;
 mod server;
 mod shared;
+#[allow(unsafe_code, reason = "slices of parts that have one owner")]
+#[cfg(not(loom))]
+mod shared_array;
 mod slot;
 mod store;
 mod sync;
@@ -171,6 +177,8 @@ pub use object::{HoldState, ObjectBuffer, ObjectHold, ObjectView, Promise};
 pub use options::{Eviction, Lifetime, ObjectOptions, Segment, StoreOptions};
 pub use report::{Holder, ObjectInfo, ObjectState, StoreStats};
 pub use ring::{MAX_FRAME, Mailbox, RingError, RingSender, SendError};
+#[cfg(not(loom))]
+pub use shared_array::{ArrayPart, SharedArray};
 pub use store::{Deleted, Store};
 #[cfg(feature = "crash-points")]
 #[doc(hidden)]

@@ -13,6 +13,8 @@
 use std::cell::Cell;
 use std::time::Duration;
 
+#[cfg(not(loom))]
+use mobula_store::SharedArray;
 use mobula_store::{Array, ObjectHold, ObjectId, Store};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -105,6 +107,13 @@ impl<A: Actor> From<&ActorHandle<A>> for Arg<ActorHandle<A>> {
 
 impl<T: bytemuck::Pod> From<&Array<T>> for Arg<Array<T>> {
     fn from(array: &Array<T>) -> Self {
+        Arg(Source::Value(array.clone()))
+    }
+}
+
+#[cfg(not(loom))]
+impl<T: bytemuck::Pod> From<&SharedArray<T>> for Arg<SharedArray<T>> {
+    fn from(array: &SharedArray<T>) -> Self {
         Arg(Source::Value(array.clone()))
     }
 }
