@@ -155,7 +155,14 @@ pub use mobula_worker::bytemuck::{self, Pod};
 pub use mobula_worker::serde;
 pub use mobula_worker::store;
 pub use mobula_worker::{
-    Actor, ActorDeath, ActorHandle, ActorId, ActorOptions, ActorPool, Arg, Array, ArrayMut, ArrayPart, AsCompleted, Call, CallPath, CancelOptions, ChannelGuard, ChannelOptions, ChannelReader, ChannelWriter, Config, Context, DeathCause, Error, Graph, GraphOptions, GraphRef, KillOptions, Lifetime, LogLevel, MapUnordered, NamedActor, Node, ObjectId, ObjectRef, ObjectRefStream, PoolCall, PoolMap, Receiver, Result, Runtime, RuntimeInfo, Segment, Sender, SharedArray, Task, TaskFailure, TaskId, TaskOptions, ThreadStack, Waiting, WorkerStacks, arg, as_completed, available_resources, cancel, cancel_with, channel, cluster_resources, context, exit_actor, get, get_actor, get_actor_in, get_all, get_all_timeout, get_timeout, init, is_initialized, kill, kill_with, list_named_actors, map_unordered, put, shutdown, stack_traces, value_channel, wait,
+    Actor, ActorDeath, ActorHandle, ActorId, ActorOptions, ActorPool, Arg, Array, ArrayMut, ArrayPart, AsCompleted,
+    Call, CallPath, CancelOptions, ChannelGuard, ChannelOptions, ChannelReader, ChannelWriter, Config, Context,
+    DeathCause, Error, Graph, GraphOptions, GraphRef, KillOptions, Lifetime, LogLevel, MapUnordered, NamedActor, Node,
+    ObjectId, ObjectRef, ObjectRefStream, PoolCall, PoolMap, Receiver, Result, Runtime, RuntimeInfo, Segment, Sender,
+    SharedArray, Task, TaskFailure, TaskId, TaskOptions, ThreadStack, Waiting, WorkerStacks, arg, as_completed,
+    available_resources, cancel, cancel_with, channel, cluster_resources, context, exit_actor, get, get_actor,
+    get_actor_in, get_all, get_all_timeout, get_timeout, init, is_initialized, kill, kill_with, list_named_actors,
+    map_unordered, put, shutdown, stack_traces, value_channel, wait,
 };
 
 /// The types that almost every program names; no functions, no attributes.
@@ -167,7 +174,9 @@ pub use mobula_worker::{
 /// # let _ = config;
 /// ```
 pub mod prelude {
-    pub use crate::{ActorHandle, Array, ArrayMut, Config, KillOptions, Lifetime, ObjectRef, ObjectRefStream, Runtime, SharedArray};
+    pub use crate::{
+        ActorHandle, Array, ArrayMut, Config, KillOptions, Lifetime, ObjectRef, ObjectRefStream, Runtime, SharedArray,
+    };
 }
 
 /// Makes workers possible inside a test harness; it may stand any number of times.

@@ -94,7 +94,8 @@ pub use mobula_scheduler::death::{ActorDeath, DeathCause};
 pub use mobula_scheduler::ids::{ActorId, TaskId};
 pub use mobula_scheduler::stacks::{ThreadStack, WorkerStacks};
 pub use mobula_store::{
-    Array, ArrayMut, ArrayPart, ChannelGuard, ChannelOptions, ChannelReader, ChannelWriter, ObjectId, Segment, SharedArray, channel,
+    Array, ArrayMut, ArrayPart, ChannelGuard, ChannelOptions, ChannelReader, ChannelWriter, ObjectId, Segment,
+    SharedArray, channel,
 };
 
 pub use crate::actor::{ActorHandle, ActorOptions, KillOptions, Lifetime, kill, kill_with};
