@@ -222,6 +222,21 @@ impl<T: Pod> SharedArray<T> {
         }
     }
 
+    /// Claims a part, waiting as long as a living process fills it. No `timeout` waits for ever.
+    ///
+    /// For who takes the place of a process that has just died: its death may not have been noticed yet.
+    ///
+    /// # Errors
+    ///
+    /// [`is_timeout`](Error::is_timeout) if it was still being filled, else as [`part`](Self::part).
+    pub fn part_timeout(&self, part: usize, timeout: Option<Duration>) -> Result<ArrayPart<T>> {
+        let claimed = self.parts().wait(deadline(timeout), || match self.part(part) {
+            Err(error) if error.is_full() => None,
+            other => Some(other),
+        });
+        claimed.unwrap_or_else(|| Err(self.late("end of another's claim", timeout)))
+    }
+
     /// Claims any part that is neither filled nor being filled by a living process; `None` if there is none now.
     ///
     /// # Errors

@@ -30,7 +30,7 @@ fn fill(array: SharedArray<u64>, part: usize) {
 /// Dies with its part half filled when that is the first run of it.
 #[mobula::task(max_retries = 3)]
 fn fill_or_die(array: SharedArray<u64>, part: usize, diary: String) {
-    let part = array.part(part).unwrap();
+    let part = array.part_timeout(part, DEADLINE).unwrap();
     if std::fs::OpenOptions::new().create_new(true).write(true).open(diary).is_ok() {
         std::process::abort();
     }

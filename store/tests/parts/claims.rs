@@ -36,11 +36,13 @@ fn a_part_has_one_owner() {
     let mut first = array.part(0).unwrap();
     let refused = array.part(0).unwrap_err();
     assert!(refused.is_full() && refused.to_string().contains(&std::process::id().to_string()), "{refused}");
+    assert!(array.part_timeout(0, Some(Duration::ZERO)).unwrap_err().is_timeout());
     first[1] = 1;
     assert_eq!(first.len(), 2);
     drop(first);
     fill(&array, 0);
     assert!(array.part(0).unwrap_err().is_closed());
+    assert!(array.part_timeout(0, None).unwrap_err().is_closed());
     assert!(array.part(2).unwrap_err().is_invalid_argument());
     assert_eq!(array.next_part().unwrap().unwrap().index(), 1);
     let second = array.next_part().unwrap().unwrap();
