@@ -18,6 +18,15 @@ fn largest(parts: Vec<ObjectRef<Array<f32>>>) -> mobula::Result<f32> {
     Ok(arrays.iter().flat_map(|array| array.iter()).copied().fold(f32::MIN, f32::max))
 }
 
+#[mobula::task]
+fn fill(shared: SharedArray<u64>, part: usize) -> mobula::Result<()> {
+    let mut part = shared.part_timeout(part, None)?; // this process's alone, until it is finished or the process ends
+    let from = part.range().start as u64;
+    part.iter_mut().zip(from..).for_each(|(square, i)| *square = i * i);
+    part.finish()?;
+    Ok(())
+}
+
 #[mobula::test]
 fn objects() {
     let _runtime = mobula::init(config().object_store_memory(64 << 20)).unwrap();
@@ -43,6 +52,12 @@ fn check() -> mobula::Result<()> {
     let mut cubes = squares.into_mut()?; // in place again, since nobody else holds it
     cubes[30] *= 30;
     assert_eq!(cubes.seal()?[30], 27_000);
+
+    let shared = SharedArray::<u64>::new(&[1000], 4)?; // one array of 1000, in four parts
+    let fills: Vec<_> = (0..4).map(|part| fill::remote(&shared, part)).collect();
+    mobula::get_all(&fills)?;
+    let squares: Array<u64> = shared.seal()?; // all parts are filled; no copy
+    assert_eq!(squares[30], 900);
 
     let parts: Vec<_> =
         (0..4).map(|i| mobula::put(&Array::from_slice(&[i as f32, 0.5])?)).collect::<mobula::Result<_>>()?;

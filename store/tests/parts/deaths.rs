@@ -77,6 +77,13 @@ fn play() {
     }
 }
 
+/// Waits until nothing of the dead is left; what they held goes after they have ceased to count as clients.
+fn eventually_clean(store: &Store) {
+    eventually("the dead clients' places are free", || store.stats().clients == 1);
+    eventually("what the dead held is gone", || store.stats().objects == 0);
+    store.check().unwrap();
+}
+
 #[test]
 fn a_part_of_the_dead_is_free_again() {
     let store = store();
@@ -99,9 +106,7 @@ fn a_part_of_the_dead_is_free_again() {
     });
     assert_numbered(&array);
     drop(array);
-    eventually("the dead client's place is free", || store.stats().clients == 1);
-    assert_eq!(store.stats().objects, 0);
-    store.check().unwrap();
+    eventually_clean(&store);
 }
 
 #[test]
@@ -130,7 +135,5 @@ fn whoever_is_killed_the_rest_is_filled() {
         }
         assert_numbered(&array);
     }
-    eventually("the dead clients' places are free", || store.stats().clients == 1);
-    assert_eq!(store.stats().objects, 0);
-    store.check().unwrap();
+    eventually_clean(&store);
 }
