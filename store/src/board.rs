@@ -190,6 +190,7 @@ impl Board {
     }
 
     /// Returns the 64-bit word at byte `at`; any number is brought inside.
+    #[cfg(not(loom))]
     #[inline]
     pub(crate) fn u64(&self, at: usize) -> &AtomicU64 {
         let at = if at.checked_add(8).is_some_and(|end| end <= self.len) { at & !7 } else { 0 };
@@ -200,12 +201,25 @@ impl Board {
     }
 
     /// Returns the 32-bit word at byte `at`; any number is brought inside.
+    #[cfg(not(loom))]
     #[inline]
     pub(crate) fn u32(&self, at: usize) -> &AtomicU32 {
         let at = if at.checked_add(4).is_some_and(|end| end <= self.len) { at & !3 } else { 0 };
         let word = self.data.wrapping_add(at).cast::<AtomicU32>();
         // SAFETY: as in `u64`, with an alignment of 4.
         unsafe { &*word }
+    }
+
+    /// Returns a modelled word. No model opens a board: what is modelled of its users has words of its own.
+    #[cfg(loom)]
+    pub(crate) fn u64(&self, at: usize) -> &AtomicU64 {
+        self.unit.body.shared.ctl.u64(at & !7)
+    }
+
+    /// The same of 32 bits.
+    #[cfg(loom)]
+    pub(crate) fn u32(&self, at: usize) -> &AtomicU32 {
+        self.unit.body.shared.ctl.u32(at & !3)
     }
 
     /// Sleeps until `ready` gives a value or the deadline passes (`None` waits for ever); deaths wake, too.
@@ -247,5 +261,5 @@ impl fmt::Debug for Board {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;

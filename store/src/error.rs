@@ -58,7 +58,6 @@ impl fmt::Display for Full {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[allow(dead_code, reason = "not all of it is used yet")]
 pub(crate) enum ErrorKind {
     #[error("object {id} was not sealed within {after:?}")]
     Timeout { id: ObjectId, after: Duration },

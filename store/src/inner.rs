@@ -98,7 +98,6 @@ impl Inner {
     /// Creates an object whose bytes stay writable: `words` are (offset, value), all else of the first `zeroed` bytes is zero.
     ///
     /// The caller has a view unit of it then, which is counted.
-    #[cfg(not(loom))]
     pub(crate) fn create_mutable(
         self: &Arc<Self>,
         id: ObjectId,

@@ -83,14 +83,11 @@ mod array;
 mod attach;
 mod bell;
 #[allow(unsafe_code, reason = "words of objects that stay writable")]
-#[cfg(not(loom))]
-#[allow(dead_code, reason = "not all of it is used yet")]
 mod board;
 #[allow(unsafe_code, reason = "addresses of clients, kept by counts")]
 mod body;
 mod borrow;
 #[allow(unsafe_code, reason = "places of channels as slices")]
-#[cfg(not(loom))]
 mod channel;
 mod check;
 mod client;
@@ -126,7 +123,6 @@ mod object;
 mod options;
 mod origin;
 mod outlet;
-#[cfg(not(loom))]
 mod parts;
 mod place;
 mod premap;
@@ -143,7 +139,6 @@ mod segment;
 mod server;
 mod shared;
 #[allow(unsafe_code, reason = "slices of parts that have one owner")]
-#[cfg(not(loom))]
 mod shared_array;
 mod slot;
 mod store;
@@ -161,7 +156,6 @@ pub use bell::{Bell, Role};
 pub use borrow::arrow;
 #[cfg(feature = "rkyv")]
 pub use borrow::rkyv;
-#[cfg(not(loom))]
 pub use channel::{ChannelGuard, ChannelOptions, ChannelReader, ChannelWriter, channel, channel_in};
 pub use check::CheckReport;
 pub use client::ClientKey;
@@ -177,7 +171,6 @@ pub use object::{HoldState, ObjectBuffer, ObjectHold, ObjectView, Promise};
 pub use options::{Eviction, Lifetime, ObjectOptions, Segment, StoreOptions};
 pub use report::{Holder, ObjectInfo, ObjectState, StoreStats};
 pub use ring::{MAX_FRAME, Mailbox, RingError, RingSender, SendError};
-#[cfg(not(loom))]
 pub use shared_array::{ArrayPart, SharedArray};
 pub use store::{Deleted, Store};
 #[cfg(feature = "crash-points")]

@@ -451,7 +451,6 @@ impl Store {
     }
 
     /// Returns the client behind the handle, to be shared.
-    #[cfg(not(loom))]
     pub(crate) fn shared_inner(&self) -> &Arc<Inner> {
         &self.inner
     }

@@ -67,7 +67,7 @@ impl Party {
     pub fn pump_some(&mut self, values: usize) -> mobula::Result<()> {
         let (Some(reader), Some(writer)) = (&mut self.reader, &mut self.writer) else { return Ok(()) };
         for _ in 0..values {
-            writer.write_slice(&*reader.read()?)?;
+            writer.write_slice(&reader.read()?)?;
         }
         Ok(())
     }

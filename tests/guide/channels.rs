@@ -22,7 +22,6 @@ fn channels() {
     check().unwrap();
 }
 
-#[expect(clippy::float_cmp, reason = "these are exact")]
 fn check() -> mobula::Result<()> {
     let options = ChannelOptions::new().slots(4).len(1000).readers(2);
     let (mut writer, readers) = mobula::channel::<f32>(&options)?;

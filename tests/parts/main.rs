@@ -79,7 +79,7 @@ fn tasks_fill_their_parts() {
         let fills: Vec<_> = (0..8).map(|part| fill::remote(&array, part)).collect();
         array.wait(DEADLINE).unwrap();
         let sealed = array.seal().unwrap();
-        assert_eq!(get(&sum::remote(&sealed)).unwrap(), (0..10_000).sum());
+        assert_eq!(get(&sum::remote(&sealed)).unwrap(), (0..10_000).sum::<u64>());
         fills.iter().for_each(|fill| get(fill).unwrap());
     }
     all_space_back(before);
@@ -95,7 +95,7 @@ fn a_task_that_dies_fills_its_part_when_it_is_retried() {
         let dying = fill_or_die::remote(&array, 0, scratch.text());
         get(&fill::remote(&array, 1)).unwrap();
         get(&dying).unwrap();
-        assert_eq!(get(&sum::remote(&array.seal().unwrap())).unwrap(), (0..1000).sum());
+        assert_eq!(get(&sum::remote(array.seal().unwrap())).unwrap(), (0..1000).sum::<u64>());
     }
     all_space_back(before);
 }

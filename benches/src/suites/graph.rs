@@ -13,6 +13,7 @@
 //! actors than processors most of a round is the kernel's changing between processes.
 
 #![allow(unreachable_pub, reason = "remote methods are `pub`")]
+#![allow(clippy::too_many_arguments, reason = "that is what is measured")]
 
 use mobula::prelude::*;
 use mobula::{Graph, Node};
@@ -117,7 +118,6 @@ impl Reader {
     }
 
     /// Counts bytes.
-    #[expect(clippy::too_many_arguments, reason = "that is what is measured")]
     pub fn count(
         &self,
         a: Array<u8>,

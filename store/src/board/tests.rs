@@ -6,11 +6,11 @@ use crate::options::StoreOptions;
 const KIND_A: u64 = u64::from_le_bytes(*b"boardA01");
 
 fn store() -> Store {
-    Store::create(StoreOptions::new(4 << 20)).unwrap()
+    Store::create(StoreOptions::new(4 << 20)).expect("a store")
 }
 
 fn board(store: &Store, len: usize) -> Board {
-    Board::create(store, KIND_A, len, 64, &[(8, 7)], ObjectOptions::new()).unwrap()
+    Board::create(store, KIND_A, len, 64, &[(8, 7)], ObjectOptions::new()).expect("a board")
 }
 
 #[test]
