@@ -165,6 +165,11 @@ impl Board {
         client::is_attached(&self.unit.body.shared, client)
     }
 
+    /// Returns the client at an index, if it is attached and its death has not been noticed.
+    pub(crate) fn living(&self, index: u16) -> Option<ClientKey> {
+        client::at(&self.unit.body.shared, index.into(), client::ALIVE)
+    }
+
     /// Says whether an object exists and is sealed.
     pub(crate) fn contains(&self, id: ObjectId) -> bool {
         index::find(&self.unit.body.shared, id).is_some_and(|(_, state)| state.is_sealed())
@@ -252,6 +257,12 @@ impl Board {
         }
         // It was deleted.
         false
+    }
+}
+
+impl Clone for Board {
+    fn clone(&self) -> Self {
+        Board { unit: self.unit.clone(), data: self.data, len: self.len }
     }
 }
 

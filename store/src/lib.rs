@@ -57,6 +57,7 @@
 //! | `moves`, `compact`, `thaw` | another place for an object; one free run of several; writable again | ST-21, ST-22 |
 //! | `board` | objects whose bytes stay writable | ST-B1 to ST-B3 |
 //! | `channel` | one writer, some readers, values where they are | ST-C1 to ST-C4 |
+//! | `message_queue` | messages of any number of producers and consumers | ST-Q1 to ST-Q4 |
 //! | `parts`, `shared_array` | arrays that several processes fill | ST-P1 to ST-P3 |
 //! | `disk`, `outlet` | spilled objects and files of last resort; what the creator allowed | ST-D1 to ST-D3 |
 //! | `trim`, `ahead`, `large` | giving idle memory back; to disk ahead of need; large pages for many objects | ST-27, ST-33 |
@@ -117,6 +118,8 @@ mod link;
 mod lock;
 mod lookup;
 mod magazine;
+#[allow(unsafe_code, reason = "messages in their cells")]
+mod message_queue;
 mod moves;
 #[allow(unsafe_code, reason = "slices of sealed and of owned memory")]
 mod object;
@@ -167,6 +170,7 @@ pub use fsck::fsck;
 pub use host::modelled;
 pub use id::{ObjectId, ParseObjectIdError};
 pub use knell::Knell;
+pub use message_queue::MessageQueue;
 pub use object::{HoldState, ObjectBuffer, ObjectHold, ObjectView, Promise};
 pub use options::{Eviction, Lifetime, ObjectOptions, Segment, StoreOptions};
 pub use report::{Holder, ObjectInfo, ObjectState, StoreStats};

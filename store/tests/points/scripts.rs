@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use mobula_store::{
-    ChannelOptions, ChannelReader, ChannelWriter, ClientKey, Deleted, Eviction, Lifetime, Mailbox, ObjectHold,
-    ObjectId, ObjectOptions, ObjectView, Store, StoreOptions, channel_in, transfer,
+    ChannelOptions, ChannelReader, ChannelWriter, ClientKey, Deleted, Eviction, Lifetime, Mailbox, MessageQueue,
+    ObjectHold, ObjectId, ObjectOptions, ObjectView, Store, StoreOptions, channel_in, transfer,
 };
 
 use crate::oracle::{content, eventually, id};
@@ -29,6 +29,7 @@ pub(crate) struct Kept {
     mailbox: Option<Mailbox>,
     reader: Option<ChannelReader<u64>>,
     writer: Option<ChannelWriter<u64>>,
+    queue: Option<MessageQueue>,
 }
 
 impl Kept {
@@ -57,6 +58,27 @@ impl Kept {
             };
             let done = end.is_closed() && expected == VALUES;
             assert!(done || end.is_peer_died(), "{}", context(&format!("{end} after {expected} values")));
+        }
+        if let Some(queue) = &self.queue {
+            // All that is there is whole and in order, and the queue goes on as if nothing had been.
+            let mut last = None;
+            let mut take = |message: &[u8]| {
+                let n = message[0];
+                assert!(message.iter().all(|&byte| byte == n), "{}", context("a message came in part"));
+                assert!(last < Some(n), "{}", context("messages came out of order"));
+                last = Some(n);
+            };
+            while queue.get(Some(Duration::ZERO), &mut take).is_ok() {}
+            for round in 0..3 {
+                for n in 0..64u8 {
+                    let put = queue.put(&[n; 30], Some(Duration::from_secs(20)));
+                    put.unwrap_or_else(|e| panic!("{}", context(&format!("round {round}, {n}: {e}"))));
+                }
+                for n in 0..64 {
+                    let got = queue.get(Some(Duration::from_secs(20)), |message| message[0]);
+                    assert_eq!(got.unwrap_or_else(|e| panic!("{}", context(&e.to_string()))), n);
+                }
+            }
         }
         if let Some(writer) = &mut self.writer {
             let end = loop {
@@ -593,6 +615,41 @@ pub(crate) fn all() -> Vec<Script> {
                 }
                 let looked_at = reader.read().expect("a value");
                 assert_eq!(looked_at[0], VALUES / 2);
+            },
+        },
+        Script {
+            name: "put_into_a_queue",
+            options: plain,
+            before: |store| {
+                let queue = MessageQueue::new_in(store, 64, 30).expect("a queue");
+                hand_over(store, &queue);
+                Kept { queue: Some(queue), ..Kept::default() }
+            },
+            child: |address| {
+                let store = attach(address);
+                let queue: MessageQueue = take_over(&store);
+                ready(store.client());
+                say("deleting", 80);
+                (0..20u8).for_each(|n| queue.put(&vec![n; 1 + usize::from(n)], None).expect("room"));
+            },
+        },
+        Script {
+            name: "get_from_a_queue",
+            options: plain,
+            before: |store| {
+                let queue = MessageQueue::new_in(store, 64, 30).expect("a queue");
+                (0..40u8).for_each(|n| queue.put(&[n; 20], None).expect("room"));
+                hand_over(store, &queue);
+                Kept { queue: Some(queue), ..Kept::default() }
+            },
+            child: |address| {
+                let store = attach(address);
+                let queue: MessageQueue = take_over(&store);
+                ready(store.client());
+                say("deleting", 80);
+                for n in 0..20 {
+                    assert_eq!(queue.get(None, |message| message[0]).expect("a message"), n);
+                }
             },
         },
         Script {

@@ -1,0 +1,537 @@
+//! Queues of messages: any number of producers and consumers, in any process, with nobody in between.
+//!
+//! ```text
+//!   board:  | sizes | closed | head hint | tail hint | cell 0 | cell 1 | ...
+//!
+//!   cell word  {lap:32 | owner's generation:22 | owner's index:8 | state:2}
+//!
+//!             producer: one exchange            producer: one store
+//!   EMPTY(l) ------------------------> WRITING(l) ------------------> FULL(l)
+//!      ^                                   |                             | consumer: one exchange
+//!      |     consumer: one store           | owner dead                  v
+//!      +---- EMPTY(l + 1) <----------------+------------------------- READING(l)
+//! ```
+//!
+//! A position is a cell and a lap. State and owner of a cell change in one exchange, so there is no moment in which a cell
+//! is taken and nobody knows by whom: whoever meets a cell of a dead process gives it on. What that was writing was never
+//! published; what it was reading has been taken (at most once).
+//!
+//! Head and tail are *hints* of where to look first. They are stored plainly, by anybody, and may lag: a cell that is
+//! ahead of the hint says so, and one walks on from there. So nobody is waited for to move them, and a message costs one
+//! locked instruction on each side, and a fence before the look at who sleeps.
+//!
+//! # Layout
+//!
+//! ```text
+//!     0  kind             8  cells (a power of two)      16  bytes of a cell
+//!   128  closed: 1      256  head hint                  384  tail hint
+//!   512  cells: the word, its length (u64), and from 64 on the message
+//! ```
+//!
+//! # Closing
+//!
+//! `closed` is set before the last look at the head, and a producer looks at it after it has its cell: so either the
+//! producer sees it and gives the cell on, or the consumer sees the cell and waits for it. What was put before the close
+//! is taken, then consumers hear of it.
+//!
+//! # SIGKILL at any instruction
+//!
+//! - a producer before its exchange: nothing has happened; until FULL: the cell is skipped; after: the message is there.
+//! - a consumer until EMPTY: the message is gone with it, the cell is free as soon as somebody meets it.
+//! - anybody before a hint is stored: it lags.
+//! - anybody before it wakes: every death wakes all who sleep (ST-12).
+//!
+//! Invariants:
+//! - **ST-Q1** A cell's bytes are touched by its owner in WRITING and READING alone, for every other change needs the
+//!   owner's death.
+//! - **ST-Q2** A message that was put is taken at most once, and only by a consumer that has died not at all.
+//! - **ST-Q3** Messages of one producer are taken in the order in which it put them: positions are taken in order.
+//! - **ST-Q4** Laps have 32 bits: an exchange that was decided a lap ago and more never succeeds, unless its process was
+//!   stopped for 2^32 laps of at least [`FEWEST`] messages and comes back at just that.
+
+use std::fmt;
+use std::hint::spin_loop;
+use std::time::{Duration, Instant};
+
+use serde::de::Error as _;
+use serde::ser::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::board::Board;
+use crate::current::current;
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::ObjectId;
+use crate::options::ObjectOptions;
+use crate::store::Store;
+use crate::sync::{AtomicU64, Ordering};
+use crate::transfer;
+
+const KIND: u64 = u64::from_le_bytes(*b"mbqueue1");
+const H_CELLS: usize = 8;
+const H_BYTES: usize = 16;
+const H_CLOSED: usize = 128;
+const H_HEAD: usize = 256;
+const H_TAIL: usize = 384;
+const CELLS: usize = 512;
+const CELL_HEADER: usize = 64;
+const C_LEN: usize = 8;
+
+/// The fewest cells that a queue has.
+const FEWEST: usize = 64;
+const MOST: usize = 1 << 24;
+
+const EMPTY: u64 = 0;
+const WRITING: u64 = 1;
+const FULL: u64 = 2;
+const READING: u64 = 3;
+
+/// How long who waits looks before it sleeps.
+const LOOKING: Duration = Duration::from_micros(20);
+const LOOKS: u32 = 100;
+
+/// A cell's word, taken apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Word(u64);
+
+impl Word {
+    fn new(lap: u32, owner: u32, state: u64) -> Word {
+        Word(u64::from(lap) << 32 | u64::from(owner) << 2 | state)
+    }
+
+    fn lap(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    fn owner(self) -> u32 {
+        (self.0 as u32) >> 2
+    }
+
+    fn state(self) -> u64 {
+        self.0 & 3
+    }
+}
+
+/// A queue of messages of bytes between processes of a store.
+///
+/// Clones and copies in other processes are the same queue; it lives as long as any of them. Messages have a greatest
+/// length, and there is room for a number of them.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use mobula_store::{MessageQueue, Store, StoreOptions};
+///
+/// # fn main() -> mobula_store::Result<()> {
+/// let store = Store::create(StoreOptions::new(1 << 20))?;
+/// let queue = MessageQueue::new_in(&store, 100, 64)?;
+/// queue.put(b"one", None)?;
+/// assert_eq!(queue.get(None, |message| message.len())?, 3);
+/// assert!(queue.get(Some(Duration::ZERO), |_| ()).unwrap_err().is_empty());
+/// # Ok(())
+/// # }
+/// ```
+pub struct MessageQueue {
+    board: Board,
+    cells: u64,
+    bytes: usize,
+    /// What this client is called in words.
+    me: u32,
+}
+
+/// What was found at a position.
+enum Found {
+    /// The cell is the caller's now; its position.
+    Mine(u64),
+    /// There is nothing to have: it is full, or empty.
+    Nothing,
+}
+
+impl MessageQueue {
+    /// Makes a queue in the process's store for `capacity` messages (64 at least, rounded up to a power of two) of up to
+    /// `bytes` bytes.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`new_in`](Self::new_in); [`is_disconnected`](Error::is_disconnected) before initialisation.
+    pub fn new(capacity: usize, bytes: usize) -> Result<Self> {
+        Self::new_in(&current()?, capacity, bytes)
+    }
+
+    /// Makes a queue in a store.
+    ///
+    /// # Errors
+    ///
+    /// [`is_invalid_argument`](Error::is_invalid_argument) for a capacity of 0 or beyond 2^24, [`is_store_full`](Error::is_store_full).
+    pub fn new_in(store: &Store, capacity: usize, bytes: usize) -> Result<Self> {
+        if !(1..=MOST).contains(&capacity) {
+            return Err(Error::invalid(format!("a queue has room for 1 to {MOST} messages, not {capacity}")));
+        }
+        let cells = capacity.max(FEWEST).next_power_of_two();
+        let beyond = || Error::invalid(format!("a queue of {capacity} messages of {bytes} bytes is beyond memory"));
+        let stride = bytes.checked_next_multiple_of(64).and_then(|bytes| bytes.checked_add(CELL_HEADER));
+        let whole = stride.and_then(|stride| stride.checked_mul(cells)).and_then(|all| all.checked_add(CELLS));
+        let whole = whole.ok_or_else(beyond)?;
+        let words = [(H_CELLS, cells as u64), (H_BYTES, bytes as u64)];
+        MessageQueue::of(Board::create(store, KIND, whole, whole, &words, ObjectOptions::new())?)
+    }
+
+    /// Reads what a queue says of itself (ST-B2).
+    fn of(board: Board) -> Result<Self> {
+        let number = |at: usize| usize::try_from(board.u64(at).load(Ordering::Relaxed)).unwrap_or(usize::MAX);
+        let (cells, bytes) = (number(H_CELLS), number(H_BYTES));
+        let stride = bytes.checked_next_multiple_of(64).and_then(|bytes| bytes.checked_add(CELL_HEADER));
+        let whole = stride.and_then(|stride| stride.checked_mul(cells)).and_then(|all| all.checked_add(CELLS));
+        if !cells.is_power_of_two() || whole.is_none_or(|whole| whole > board.len()) {
+            return Err(Error::invalid(format!("queue {} contradicts itself", board.id())));
+        }
+        let key = board.me();
+        let me = key.generation << 8 | u32::from(key.index & 0xff);
+        Ok(MessageQueue { board, cells: cells as u64, bytes, me: me & (u32::MAX >> 2) })
+    }
+
+    /// Returns how many messages there is room for.
+    pub fn capacity(&self) -> usize {
+        self.cells as usize
+    }
+
+    /// Returns the most bytes that a message can have.
+    pub fn max_len(&self) -> usize {
+        self.bytes
+    }
+
+    /// Returns about how many messages wait: others put and take them meanwhile.
+    pub fn len(&self) -> usize {
+        let (head, tail) = (self.board.u64(H_HEAD), self.board.u64(H_TAIL));
+        let waiting = tail.load(Ordering::Relaxed).saturating_sub(head.load(Ordering::Relaxed));
+        waiting.min(self.cells) as usize
+    }
+
+    /// Says whether about no message waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Says whether the queue was closed.
+    pub fn is_closed(&self) -> bool {
+        self.board.u64(H_CLOSED).load(Ordering::SeqCst) != 0
+    }
+
+    /// Closes the queue for all: nothing more is put, and when what is there is taken, consumers are told.
+    pub fn close(&self) {
+        if self.board.usable().is_ok() && self.board.u64(H_CLOSED).swap(1, Ordering::SeqCst) == 0 {
+            self.board.wake();
+        }
+    }
+
+    /// Puts a message, waiting for room for at most `timeout` (`None` for ever, zero not at all).
+    ///
+    /// # Errors
+    ///
+    /// [`is_closed`](Error::is_closed), [`is_timeout`](Error::is_timeout), or [`is_full`](Error::is_full) for a timeout of
+    /// zero; [`is_invalid_argument`](Error::is_invalid_argument) for a message that is too long.
+    pub fn put(&self, message: &[u8], timeout: Option<Duration>) -> Result<()> {
+        self.put_quietly(message, timeout)?;
+        self.board.wake();
+        Ok(())
+    }
+
+    /// Puts messages one behind the other, waiting for room for each for at most `timeout`; returns how many it put.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`put`](Self::put), if not even the first was put.
+    pub fn put_many<'m>(
+        &self,
+        messages: impl IntoIterator<Item = &'m [u8]>,
+        timeout: Option<Duration>,
+    ) -> Result<usize> {
+        let mut count = 0;
+        for message in messages {
+            // Who sleeps is woken once, or before this side sleeps itself.
+            let put = match self.put_quietly(message, Some(Duration::ZERO)) {
+                Err(error) if error.is_full() && timeout.is_none_or(|timeout| !timeout.is_zero()) => {
+                    self.board.wake();
+                    self.put_quietly(message, timeout)
+                }
+                other => other,
+            };
+            match put {
+                Ok(()) => count += 1,
+                Err(error) if count == 0 => return Err(error),
+                Err(_) => break,
+            }
+        }
+        self.board.wake();
+        Ok(count)
+    }
+
+    fn put_quietly(&self, message: &[u8], timeout: Option<Duration>) -> Result<()> {
+        if message.len() > self.bytes {
+            return Err(Error::invalid(format!(
+                "a message of {} bytes does not fit into queue {}, whose messages have {} at most",
+                message.len(),
+                self.board.id(),
+                self.bytes
+            )));
+        }
+        self.board.usable()?;
+        let position = self.wait(timeout, "room", || {
+            if self.is_closed() {
+                return Some(Err(self.closed()));
+            }
+            match self.claim_empty() {
+                Found::Mine(position) => Some(Ok(position)),
+                Found::Nothing => None,
+            }
+        })?;
+        let (cell, lap) = self.split(position);
+        let word = self.board.u64(cell);
+        // After the exchange, in one order with the close ("Closing").
+        if self.is_closed() {
+            // SYNC QUEUE-CELL: as below; consumers walk on.
+            word.store(Word::new(lap.wrapping_add(1), 0, EMPTY).0, Ordering::Release);
+            self.board.wake();
+            return Err(self.closed());
+        }
+        self.board.u64(cell + C_LEN).store(message.len() as u64, Ordering::Relaxed);
+        if let Some(bytes) = self.board.bytes(cell + CELL_HEADER, message.len()) {
+            // SAFETY: inside the board; the cell is this thread's until the store below (ST-Q1), and `message` is not in it:
+            // nobody has a slice of a cell that is EMPTY.
+            unsafe { std::ptr::copy_nonoverlapping(message.as_ptr(), bytes, message.len()) };
+        }
+        // SYNC QUEUE-CELL: the message is there for who takes the cell.
+        word.store(Word::new(lap, 0, FULL).0, Ordering::Release);
+        Ok(())
+    }
+
+    /// Takes the next message, waiting for one for at most `timeout` (`None` for ever, zero not at all), and shows it to
+    /// `take` where it is.
+    ///
+    /// If `take` panics the message is gone.
+    ///
+    /// # Errors
+    ///
+    /// [`is_closed`](Error::is_closed) if the queue was closed and all is taken, [`is_timeout`](Error::is_timeout), or
+    /// [`is_empty`](Error::is_empty) for a timeout of zero.
+    pub fn get<R>(&self, timeout: Option<Duration>, take: impl FnOnce(&[u8]) -> R) -> Result<R> {
+        let taken = self.get_quietly(timeout, take)?;
+        self.board.wake();
+        Ok(taken)
+    }
+
+    /// Takes up to `most` messages: waits for the first for at most `timeout`, not for the others. Returns how many.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`get`](Self::get), if there is not even a first.
+    pub fn get_many(&self, most: usize, timeout: Option<Duration>, mut take: impl FnMut(&[u8])) -> Result<usize> {
+        if most == 0 {
+            return Ok(0);
+        }
+        self.get_quietly(timeout, &mut take)?;
+        let mut count = 1;
+        while count < most && self.get_quietly(Some(Duration::ZERO), &mut take).is_ok() {
+            count += 1;
+        }
+        self.board.wake();
+        Ok(count)
+    }
+
+    fn get_quietly<R>(&self, timeout: Option<Duration>, take: impl FnOnce(&[u8]) -> R) -> Result<R> {
+        /// Gives a cell back, also when it is left by a panic.
+        struct Taken<'a>(&'a AtomicU64, Word);
+        impl Drop for Taken<'_> {
+            fn drop(&mut self) {
+                // SYNC QUEUE-CELL: what was read was read before the cell is written again.
+                self.0.store(self.1.0, Ordering::Release);
+            }
+        }
+        self.board.usable()?;
+        let position = self.wait(timeout, "message", || {
+            // Before the look at the cells ("Closing").
+            let closed = self.is_closed();
+            match self.claim_full() {
+                Found::Mine(position) => Some(Ok(position)),
+                Found::Nothing if closed && self.is_drained() => Some(Err(self.closed())),
+                Found::Nothing => None,
+            }
+        })?;
+        let (cell, lap) = self.split(position);
+        let _taken = Taken(self.board.u64(cell), Word::new(lap.wrapping_add(1), 0, EMPTY));
+        let len = self.board.u64(cell + C_LEN).load(Ordering::Relaxed);
+        let len = usize::try_from(len).unwrap_or(usize::MAX).min(self.bytes);
+        let message = match self.board.bytes(cell + CELL_HEADER, len) {
+            // SAFETY: inside the board, which this handle pins; the cell is this thread's until `_taken` is dropped (ST-Q1).
+            Some(bytes) if len > 0 => unsafe { std::slice::from_raw_parts(bytes.cast_const(), len) },
+            _ => &[],
+        };
+        Ok(take(message))
+    }
+
+    /// Waits until `ready` gives a value: looks for a while, then sleeps.
+    fn wait(
+        &self,
+        timeout: Option<Duration>,
+        what: &str,
+        mut ready: impl FnMut() -> Option<Result<u64>>,
+    ) -> Result<u64> {
+        if let Some(found) = ready() {
+            return found;
+        }
+        let late = || match (timeout, what) {
+            (Some(after), _) if !after.is_zero() => {
+                ErrorKind::Late { what: format!("{what} in queue {}", self.board.id()), after }
+            }
+            (_, "room") => ErrorKind::Full(format!("queue {} is full", self.board.id())),
+            _ => ErrorKind::Empty(format!("queue {} is empty", self.board.id())),
+        };
+        if timeout.is_some_and(|timeout| timeout.is_zero()) {
+            return Err(late().into());
+        }
+        let start = Instant::now();
+        while start.elapsed() < LOOKING {
+            for _ in 0..LOOKS {
+                spin_loop();
+            }
+            if let Some(found) = ready() {
+                return found;
+            }
+        }
+        let deadline = timeout.and_then(|timeout| start.checked_add(timeout));
+        self.board.wait(deadline, ready).unwrap_or_else(|| Err(late().into()))
+    }
+
+    fn closed(&self) -> Error {
+        ErrorKind::Closed(format!("queue {} was closed", self.board.id())).into()
+    }
+
+    /// Where a position's cell is, and which lap it is.
+    fn split(&self, position: u64) -> (usize, u32) {
+        let stride = self.bytes.next_multiple_of(64) + CELL_HEADER;
+        let index = (position & (self.cells - 1)) as usize;
+        (CELLS + index * stride, (position / self.cells) as u32)
+    }
+
+    /// Says whether a word's owner is gone.
+    fn is_orphan(&self, word: Word) -> bool {
+        let owner = word.owner();
+        let living = self.board.living((owner & 0xff) as u16);
+        living.is_none_or(|key| key.generation & (u32::MAX >> 10) != owner >> 8)
+    }
+
+    /// Gives the cell of a dead process on; says whether that is done, by whomever.
+    #[cold]
+    fn give_on(&self, cell: usize, word: Word) -> bool {
+        let orphan = self.is_orphan(word);
+        if orphan {
+            let free = Word::new(word.lap().wrapping_add(1), 0, EMPTY);
+            // SYNC QUEUE-CELL: nobody reads or writes what the dead one had.
+            let _ = self.board.u64(cell).compare_exchange(word.0, free.0, Ordering::SeqCst, Ordering::Relaxed);
+        }
+        orphan
+    }
+
+    /// Claims the first cell behind the tail that is empty.
+    fn claim_empty(&self) -> Found {
+        let hint = self.board.u64(H_TAIL);
+        let mut position = hint.load(Ordering::Relaxed);
+        loop {
+            let (cell, lap) = self.split(position);
+            // SYNC QUEUE-CELL: pairs with the stores of owners.
+            let word = Word(self.board.u64(cell).load(Ordering::Acquire));
+            match word.lap().wrapping_sub(lap) as i32 {
+                0 if word.state() == EMPTY => {
+                    let mine = Word::new(lap, self.me, WRITING);
+                    let claimed =
+                        self.board.u64(cell).compare_exchange(word.0, mine.0, Ordering::SeqCst, Ordering::Relaxed);
+                    if claimed.is_ok() {
+                        hint.store(position + 1, Ordering::Relaxed);
+                        return Found::Mine(position);
+                    }
+                }
+                // The hint lags.
+                0 => position += 1,
+                ahead if ahead > 0 => position += self.cells * u64::from(ahead.unsigned_abs() - 1) + 1,
+                _ if matches!(word.state(), WRITING | READING) && self.give_on(cell, word) => {}
+                _ => return Found::Nothing,
+            }
+        }
+    }
+
+    /// Claims the first cell behind the head, if it is full.
+    fn claim_full(&self) -> Found {
+        let hint = self.board.u64(H_HEAD);
+        let mut position = hint.load(Ordering::Relaxed);
+        loop {
+            let (cell, lap) = self.split(position);
+            // SYNC QUEUE-CELL: pairs with the stores of owners.
+            let word = Word(self.board.u64(cell).load(Ordering::Acquire));
+            match (word.lap().wrapping_sub(lap) as i32, word.state()) {
+                (0, FULL) => {
+                    let mine = Word::new(lap, self.me, READING);
+                    let claimed =
+                        self.board.u64(cell).compare_exchange(word.0, mine.0, Ordering::SeqCst, Ordering::Relaxed);
+                    if claimed.is_ok() {
+                        hint.store(position + 1, Ordering::Relaxed);
+                        return Found::Mine(position);
+                    }
+                }
+                (0, WRITING) if self.give_on(cell, word) => {}
+                // The hint lags.
+                (0, READING) => position += 1,
+                (ahead, _) if ahead > 0 => position += self.cells * u64::from(ahead.unsigned_abs() - 1) + 1,
+                _ => return Found::Nothing,
+            }
+        }
+    }
+
+    /// Says whether nothing is at the head, not even on its way.
+    fn is_drained(&self) -> bool {
+        let mut position = self.board.u64(H_HEAD).load(Ordering::Relaxed);
+        loop {
+            let (cell, lap) = self.split(position);
+            let word = Word(self.board.u64(cell).load(Ordering::SeqCst));
+            match (word.lap().wrapping_sub(lap) as i32, word.state()) {
+                (0, EMPTY) => return true,
+                (0, READING) => position += 1,
+                (ahead, _) if ahead > 0 => position += self.cells * u64::from(ahead.unsigned_abs() - 1) + 1,
+                (0, _) => return false,
+                _ => return true,
+            }
+        }
+    }
+}
+
+impl Clone for MessageQueue {
+    fn clone(&self) -> Self {
+        MessageQueue { board: self.board.clone(), cells: self.cells, bytes: self.bytes, me: self.me }
+    }
+}
+
+impl fmt::Debug for MessageQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MessageQueue({}, about {} of {})", self.board.id(), self.len(), self.cells)
+    }
+}
+
+impl Serialize for MessageQueue {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if !transfer::note(self.board.hold()) {
+            return Err(S::Error::custom(
+                "a queue can only be serialised into an argument, result or object of Mobula",
+            ));
+        }
+        self.board.id().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for MessageQueue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let store = transfer::decoding().ok_or_else(|| {
+            D::Error::custom("a queue can only be deserialised from an argument, result or object of Mobula")
+        })?;
+        let id = ObjectId::deserialize(deserializer)?;
+        Board::open(&store, id, KIND).and_then(MessageQueue::of).map_err(transfer::refuse)
+    }
+}
