@@ -8,7 +8,7 @@ use mobula_bench::{Options, Suite, run, run_child_role};
 const USAGE: &str = "\
 Measures Mobula and, in the same run, what the machine can do.
 
-usage: mobula-bench [store|calls|tasks|ps|channel|graph|ray|savina|startup|all]... [--json] [--quick]
+usage: mobula-bench [store|calls|tasks|ps|channel|queue|graph|ray|savina|startup|all]... [--json] [--quick]
                     [--against NAME|FILE,...] [--html FILE]
 
   store     the store by itself, alone, shared, crowded and full of objects
@@ -16,6 +16,7 @@ usage: mobula-bench [store|calls|tasks|ps|channel|graph|ray|savina|startup|all].
   tasks     tasks of a runtime, one by one and queued
   ps        a parameter server and two workers
   channel   channels between processes
+  queue     queues of messages between processes
   graph     calls that are bound once and run many times
   ray       the rows of Ray's microbenchmark, in Ray's names
   savina    benchmarks of the Savina suite for actors

@@ -26,6 +26,8 @@ pub enum Suite {
     ParameterServer,
     /// Channels between processes.
     Channel,
+    /// Queues of messages between processes.
+    Queue,
     /// Calls that are bound once and run many times.
     Graph,
     /// Ray's microbenchmark, in Ray's names.
@@ -38,12 +40,13 @@ pub enum Suite {
 
 impl Suite {
     /// All suites, in the order in which they run.
-    pub const ALL: [Suite; 9] = [
+    pub const ALL: [Suite; 10] = [
         Suite::Store,
         Suite::Calls,
         Suite::Tasks,
         Suite::ParameterServer,
         Suite::Channel,
+        Suite::Queue,
         Suite::Graph,
         Suite::Ray,
         Suite::Savina,
@@ -58,6 +61,7 @@ impl Suite {
             Suite::Tasks => suites::tasks::NAME,
             Suite::ParameterServer => suites::ps::NAME,
             Suite::Channel => suites::channel::NAME,
+            Suite::Queue => suites::queue::NAME,
             Suite::Graph => suites::graph::NAME,
             Suite::Ray => suites::ray::NAME,
             Suite::Savina => suites::savina::NAME,
@@ -120,6 +124,7 @@ impl<'a> Session<'a> {
             Suite::Tasks => suites::tasks::run(self),
             Suite::ParameterServer => suites::ps::run(self),
             Suite::Channel => suites::channel::run(self),
+            Suite::Queue => suites::queue::run(self),
             Suite::Graph => suites::graph::run(self),
             Suite::Ray => suites::ray::run(self),
             Suite::Savina => suites::savina::run(self),

@@ -5,6 +5,7 @@ pub(crate) mod cast;
 pub(crate) mod channel;
 pub(crate) mod graph;
 pub(crate) mod ps;
+pub(crate) mod queue;
 pub(crate) mod ray;
 pub(crate) mod savina;
 pub(crate) mod startup;

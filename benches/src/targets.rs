@@ -95,6 +95,8 @@ const PARAMETER_SERVER: [Wanted; 3] = [
 
 const CHANNEL: [Wanted; 2] = [("channel_hop_8B", &[Within(300.0)]), ("channel_hop_4MB", &[Within(300.0)])];
 
+const QUEUE: [Wanted; 2] = [("queue_1_1", &[Least(10e6)]), ("queue_2_2", &[Least(3e6)])];
+
 const GRAPH: [Wanted; 1] = [("graph_1_actor", &[Within(600.0)])];
 
 const STARTUP: [Wanted; 7] = [
@@ -203,6 +205,7 @@ fn find(row: &Row) -> &'static [Target] {
         "tasks" => &TASKS,
         "ps" => &PARAMETER_SERVER,
         "channel" => &CHANNEL,
+        "queue" => &QUEUE,
         "graph" => &GRAPH,
         "startup" => &STARTUP,
         _ => &[],

@@ -160,6 +160,13 @@ fn the_channel_suite_has_its_rows() {
 }
 
 #[test]
+fn the_queue_suite_has_its_rows() {
+    let rows = rows("queue");
+    let rates = ["queue_1_1", "queue_1_1_batches", "queue_2_2", "queue_values_1_1"];
+    beside(&rows, "1/s", &rates.map(|row| (row, "limit_stream")));
+}
+
+#[test]
 fn the_graph_suite_has_its_rows() {
     let rows = rows("graph");
     let rounds = ["graph_1_actor", "graph_chain_4", "graph_scatter_4", "graph_args_8_1B", "graph_args_8_1MB"];

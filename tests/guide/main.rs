@@ -19,6 +19,7 @@ mod faults;
 mod graphs;
 mod objects;
 mod patterns;
+mod queues;
 mod resources;
 mod streams;
 mod tasks;

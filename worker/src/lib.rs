@@ -58,6 +58,7 @@ mod pool;
 #[cfg(all(test, loom))]
 mod proof;
 mod pump;
+mod queue;
 mod refs;
 mod registry;
 mod retries;
@@ -112,6 +113,7 @@ pub use crate::map_unordered::{MapUnordered, map_unordered};
 pub use crate::names::{NamedActor, get_actor, get_actor_in, list_named_actors};
 pub use crate::objects::{AsCompleted, as_completed, get, get_all, get_all_timeout, get_timeout, put, wait};
 pub use crate::pool::{ActorPool, PoolCall, PoolMap};
+pub use crate::queue::Queue;
 pub use crate::refs::ObjectRef;
 pub use crate::runtime::{
     Runtime, RuntimeInfo, available_resources, cluster_resources, init, is_initialized, shutdown,
