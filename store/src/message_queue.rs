@@ -49,6 +49,8 @@
 //! - **ST-Q4** Laps have 32 bits: an exchange that was decided a lap ago and more never succeeds, unless its process was
 //!   stopped for 2^32 laps of at least [`FEWEST`] messages and comes back at just that.
 
+pub(crate) mod cells;
+
 use std::fmt;
 use std::hint::spin_loop;
 use std::time::{Duration, Instant};
@@ -57,13 +59,14 @@ use serde::de::Error as _;
 use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use self::cells::{Cells, Found};
 use crate::board::Board;
 use crate::current::current;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::ObjectId;
 use crate::options::ObjectOptions;
 use crate::store::Store;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::Ordering;
 use crate::transfer;
 
 const KIND: u64 = u64::from_le_bytes(*b"mbqueue1");
@@ -80,36 +83,9 @@ const C_LEN: usize = 8;
 const FEWEST: usize = 64;
 const MOST: usize = 1 << 24;
 
-const EMPTY: u64 = 0;
-const WRITING: u64 = 1;
-const FULL: u64 = 2;
-const READING: u64 = 3;
-
 /// How long who waits looks before it sleeps.
 const LOOKING: Duration = Duration::from_micros(20);
 const LOOKS: u32 = 100;
-
-/// A cell's word, taken apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Word(u64);
-
-impl Word {
-    fn new(lap: u32, owner: u32, state: u64) -> Word {
-        Word(u64::from(lap) << 32 | u64::from(owner) << 2 | state)
-    }
-
-    fn lap(self) -> u32 {
-        (self.0 >> 32) as u32
-    }
-
-    fn owner(self) -> u32 {
-        (self.0 as u32) >> 2
-    }
-
-    fn state(self) -> u64 {
-        self.0 & 3
-    }
-}
 
 /// A queue of messages of bytes between processes of a store.
 ///
@@ -137,14 +113,6 @@ pub struct MessageQueue {
     bytes: usize,
     /// What this client is called in words.
     me: u32,
-}
-
-/// What was found at a position.
-enum Found {
-    /// The cell is the caller's now; its position.
-    Mine(u64),
-    /// There is nothing to have: it is full, or empty.
-    Nothing,
 }
 
 impl MessageQueue {
@@ -185,9 +153,8 @@ impl MessageQueue {
         if !cells.is_power_of_two() || whole.is_none_or(|whole| whole > board.len()) {
             return Err(Error::invalid(format!("queue {} contradicts itself", board.id())));
         }
-        let key = board.me();
-        let me = key.generation << 8 | u32::from(key.index & 0xff);
-        Ok(MessageQueue { board, cells: cells as u64, bytes, me: me & (u32::MAX >> 2) })
+        let me = cells::name(board.me());
+        Ok(MessageQueue { board, cells: cells as u64, bytes, me })
     }
 
     /// Returns how many messages there is room for.
@@ -280,17 +247,15 @@ impl MessageQueue {
             if self.is_closed() {
                 return Some(Err(self.closed()));
             }
-            match self.claim_empty() {
+            match self.cells().claim_empty() {
                 Found::Mine(position) => Some(Ok(position)),
                 Found::Nothing => None,
             }
         })?;
-        let (cell, lap) = self.split(position);
-        let word = self.board.u64(cell);
+        let (cells, cell) = (self.cells(), self.cells().at(position));
         // After the exchange, in one order with the close ("Closing").
         if self.is_closed() {
-            // SYNC QUEUE-CELL: as below; consumers walk on.
-            word.store(Word::new(lap.wrapping_add(1), 0, EMPTY).0, Ordering::Release);
+            cells.give_up(position);
             self.board.wake();
             return Err(self.closed());
         }
@@ -300,8 +265,7 @@ impl MessageQueue {
             // nobody has a slice of a cell that is EMPTY.
             unsafe { std::ptr::copy_nonoverlapping(message.as_ptr(), bytes, message.len()) };
         }
-        // SYNC QUEUE-CELL: the message is there for who takes the cell.
-        word.store(Word::new(lap, 0, FULL).0, Ordering::Release);
+        cells.publish(position);
         Ok(())
     }
 
@@ -340,25 +304,24 @@ impl MessageQueue {
 
     fn get_quietly<R>(&self, timeout: Option<Duration>, take: impl FnOnce(&[u8]) -> R) -> Result<R> {
         /// Gives a cell back, also when it is left by a panic.
-        struct Taken<'a>(&'a AtomicU64, Word);
+        struct Taken<'a>(Cells<'a, Board>, u64);
         impl Drop for Taken<'_> {
             fn drop(&mut self) {
-                // SYNC QUEUE-CELL: what was read was read before the cell is written again.
-                self.0.store(self.1.0, Ordering::Release);
+                self.0.give_up(self.1);
             }
         }
         self.board.usable()?;
         let position = self.wait(timeout, "message", || {
             // Before the look at the cells ("Closing").
             let closed = self.is_closed();
-            match self.claim_full() {
+            match self.cells().claim_full() {
                 Found::Mine(position) => Some(Ok(position)),
-                Found::Nothing if closed && self.is_drained() => Some(Err(self.closed())),
+                Found::Nothing if closed && self.cells().is_drained() => Some(Err(self.closed())),
                 Found::Nothing => None,
             }
         })?;
-        let (cell, lap) = self.split(position);
-        let _taken = Taken(self.board.u64(cell), Word::new(lap.wrapping_add(1), 0, EMPTY));
+        let cell = self.cells().at(position);
+        let _taken = Taken(self.cells(), position);
         let len = self.board.u64(cell + C_LEN).load(Ordering::Relaxed);
         let len = usize::try_from(len).unwrap_or(usize::MAX).min(self.bytes);
         let message = match self.board.bytes(cell + CELL_HEADER, len) {
@@ -406,100 +369,10 @@ impl MessageQueue {
         ErrorKind::Closed(format!("queue {} was closed", self.board.id())).into()
     }
 
-    /// Where a position's cell is, and which lap it is.
-    fn split(&self, position: u64) -> (usize, u32) {
+    /// The cells, as this client works on them.
+    fn cells(&self) -> Cells<'_, Board> {
         let stride = self.bytes.next_multiple_of(64) + CELL_HEADER;
-        let index = (position & (self.cells - 1)) as usize;
-        (CELLS + index * stride, (position / self.cells) as u32)
-    }
-
-    /// Says whether a word's owner is gone.
-    fn is_orphan(&self, word: Word) -> bool {
-        let owner = word.owner();
-        let living = self.board.living((owner & 0xff) as u16);
-        living.is_none_or(|key| key.generation & (u32::MAX >> 10) != owner >> 8)
-    }
-
-    /// Gives the cell of a dead process on; says whether that is done, by whomever.
-    #[cold]
-    fn give_on(&self, cell: usize, word: Word) -> bool {
-        let orphan = self.is_orphan(word);
-        if orphan {
-            let free = Word::new(word.lap().wrapping_add(1), 0, EMPTY);
-            // SYNC QUEUE-CELL: nobody reads or writes what the dead one had.
-            let _ = self.board.u64(cell).compare_exchange(word.0, free.0, Ordering::SeqCst, Ordering::Relaxed);
-        }
-        orphan
-    }
-
-    /// Claims the first cell behind the tail that is empty.
-    fn claim_empty(&self) -> Found {
-        let hint = self.board.u64(H_TAIL);
-        let mut position = hint.load(Ordering::Relaxed);
-        loop {
-            let (cell, lap) = self.split(position);
-            // SYNC QUEUE-CELL: pairs with the stores of owners.
-            let word = Word(self.board.u64(cell).load(Ordering::Acquire));
-            match word.lap().wrapping_sub(lap) as i32 {
-                0 if word.state() == EMPTY => {
-                    let mine = Word::new(lap, self.me, WRITING);
-                    let claimed =
-                        self.board.u64(cell).compare_exchange(word.0, mine.0, Ordering::SeqCst, Ordering::Relaxed);
-                    if claimed.is_ok() {
-                        hint.store(position + 1, Ordering::Relaxed);
-                        return Found::Mine(position);
-                    }
-                }
-                // The hint lags.
-                0 => position += 1,
-                ahead if ahead > 0 => position += self.cells * u64::from(ahead.unsigned_abs() - 1) + 1,
-                _ if matches!(word.state(), WRITING | READING) && self.give_on(cell, word) => {}
-                _ => return Found::Nothing,
-            }
-        }
-    }
-
-    /// Claims the first cell behind the head, if it is full.
-    fn claim_full(&self) -> Found {
-        let hint = self.board.u64(H_HEAD);
-        let mut position = hint.load(Ordering::Relaxed);
-        loop {
-            let (cell, lap) = self.split(position);
-            // SYNC QUEUE-CELL: pairs with the stores of owners.
-            let word = Word(self.board.u64(cell).load(Ordering::Acquire));
-            match (word.lap().wrapping_sub(lap) as i32, word.state()) {
-                (0, FULL) => {
-                    let mine = Word::new(lap, self.me, READING);
-                    let claimed =
-                        self.board.u64(cell).compare_exchange(word.0, mine.0, Ordering::SeqCst, Ordering::Relaxed);
-                    if claimed.is_ok() {
-                        hint.store(position + 1, Ordering::Relaxed);
-                        return Found::Mine(position);
-                    }
-                }
-                (0, WRITING) if self.give_on(cell, word) => {}
-                // The hint lags.
-                (0, READING) => position += 1,
-                (ahead, _) if ahead > 0 => position += self.cells * u64::from(ahead.unsigned_abs() - 1) + 1,
-                _ => return Found::Nothing,
-            }
-        }
-    }
-
-    /// Says whether nothing is at the head, not even on its way.
-    fn is_drained(&self) -> bool {
-        let mut position = self.board.u64(H_HEAD).load(Ordering::Relaxed);
-        loop {
-            let (cell, lap) = self.split(position);
-            let word = Word(self.board.u64(cell).load(Ordering::SeqCst));
-            match (word.lap().wrapping_sub(lap) as i32, word.state()) {
-                (0, EMPTY) => return true,
-                (0, READING) => position += 1,
-                (ahead, _) if ahead > 0 => position += self.cells * u64::from(ahead.unsigned_abs() - 1) + 1,
-                (0, _) => return false,
-                _ => return true,
-            }
-        }
+        Cells { memory: &self.board, cells: self.cells, stride, me: self.me }
     }
 }
 

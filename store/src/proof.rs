@@ -11,7 +11,7 @@
 //! |---|---|
 //! | pin against free, last release, hand-over, children; the end of a client | `holds.rs`, `life.rs` |
 //! | allocator and magazines; moves | `memory.rs`, `moves.rs` |
-//! | the queue of creations | `queue.rs` |
+//! | the queue of creations; the cells of queues of messages | `queue.rs`, `cells.rs` |
 //! | reapers beside each other and beside the living | `reap.rs` |
 //! | read-only clients | `readers.rs` |
 //! | locks, waits, bells, the table of files, rings | `lock.rs`, `waits.rs`, `bell.rs`, `disk.rs`, `ring/proof.rs` |
@@ -24,6 +24,7 @@
 //! purpose, and the models that failed then.
 
 mod bell;
+mod cells;
 mod disk;
 mod holds;
 mod life;
