@@ -93,17 +93,18 @@ fn a_view_of_a_spilled_object_survives_its_deletion() {
     for n in 1..=16 {
         store.put(id(n), &content(n, MIB)).unwrap();
     }
-    // Memory is full of viewed objects, so that the first ones are read on disk.
-    let full: Vec<_> = (9..=16).map(|n| store.get(id(n), None).unwrap()).collect();
-    let on_disk = store.get(id(1), None).unwrap();
-    assert_eq!(store.info(id(1)).unwrap().state, ObjectState::Spilled);
-    assert_eq!(store.delete(id(1)).unwrap(), Deleted::AtLastRelease);
+    // Memory has room for some of them only, so that the others are read on disk.
+    let mut full: Vec<_> = (1..=16).map(|n| store.get(id(n), None).unwrap()).collect();
+    let is_spilled = |n: &u8| store.info(id(*n)).unwrap().state == ObjectState::Spilled;
+    let n = (1..=16).find(is_spilled).expect("one that is on disk");
+    let on_disk = full.remove(usize::from(n) - 1);
+    assert_eq!(store.delete(id(n)).unwrap(), Deleted::AtLastRelease);
     let clone = on_disk.clone();
     drop(on_disk);
-    assert!(clone[..] == content(1, MIB));
+    assert!(clone[..] == content(n, MIB));
     let spilled = store.stats().spilled_objects;
     drop(clone);
-    assert!(store.info(id(1)).is_none());
+    assert!(store.info(id(n)).is_none());
     assert!(store.stats().spilled_objects <= spilled);
     drop(full);
     store.check().unwrap();
