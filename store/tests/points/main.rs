@@ -12,7 +12,8 @@
 //! ```
 //!
 //! [`scripts`] lists what victims do; [`oracle`] what must be true afterwards; [`several`] has the
-//! cases with more than one victim: the reaper, the node (the store's creator), two at once.
+//! cases with more than one victim: the reaper, the node (the store's creator), two at once; [`parts`] has arrays that
+//! several fill together.
 //!
 //! Short scripts are killed at every store. Of long ones `MOBULA_POINTS` places are taken (default
 //! 60), or every one with `MOBULA_POINTS=all`.
@@ -20,6 +21,7 @@
 #![allow(clippy::print_stdout, missing_docs)]
 
 mod oracle;
+mod parts;
 mod process;
 mod scripts;
 mod several;

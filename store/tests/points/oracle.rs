@@ -75,7 +75,7 @@ pub(crate) fn examine(
         drop(store.put(id(AWAITED), &bytes).unwrap_or_else(|e| panic!("{}", context(&e.to_string()))));
     }
     assert!(waiter.join(), "{}", context("who waits for an object is not woken by its seal"));
-    kept.examine(store, context);
+    kept.examine(store, ends, context);
     empty(store, context);
 }
 

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use mobula_store::{
     ChannelOptions, ChannelReader, ChannelWriter, ClientKey, Deleted, Eviction, Lifetime, Mailbox, MessageQueue,
-    ObjectHold, ObjectId, ObjectOptions, ObjectView, Store, StoreOptions, channel_in, transfer,
+    ObjectHold, ObjectId, ObjectOptions, ObjectView, SharedArray, Store, StoreOptions, channel_in, transfer,
 };
 
 use crate::oracle::{content, eventually, id};
-use crate::process::{ready, say};
+use crate::parts;
+use crate::process::{End, ready, say};
 
 /// One script.
 pub(crate) struct Script {
@@ -24,17 +25,18 @@ pub(crate) struct Script {
 /// What a survivor keeps while a victim works, and looks at afterwards.
 #[derive(Default)]
 pub(crate) struct Kept {
-    views: Vec<ObjectView>,
-    holds: Vec<ObjectHold>,
-    mailbox: Option<Mailbox>,
-    reader: Option<ChannelReader<u64>>,
-    writer: Option<ChannelWriter<u64>>,
-    queue: Option<MessageQueue>,
+    pub(crate) views: Vec<ObjectView>,
+    pub(crate) holds: Vec<ObjectHold>,
+    pub(crate) mailbox: Option<Mailbox>,
+    pub(crate) reader: Option<ChannelReader<u64>>,
+    pub(crate) writer: Option<ChannelWriter<u64>>,
+    pub(crate) queue: Option<MessageQueue>,
+    pub(crate) array: Option<SharedArray<u64>>,
 }
 
 impl Kept {
-    /// Everything kept is as it was; what was sent is there.
-    pub(crate) fn examine(mut self, store: &Store, context: &dyn Fn(&str) -> String) {
+    /// Everything kept is as it was; what was sent is there, and what victims said to be filled.
+    pub(crate) fn examine(mut self, store: &Store, ends: &[End], context: &dyn Fn(&str) -> String) {
         for view in &self.views {
             let n = view.id().as_bytes()[0];
             assert!(view[..] == content(n, view.len()), "{}", context("a view's bytes changed"));
@@ -88,6 +90,9 @@ impl Kept {
             };
             assert!(end.is_closed() || end.is_peer_died(), "{}", context(&end.to_string()));
         }
+        if let Some(array) = &self.array {
+            parts::examine_array(array, ends, context);
+        }
         if let Some(mailbox) = &mut self.mailbox {
             mailbox.poll(8, &mut |_, frame| {
                 let id = ObjectId::from_bytes(frame.try_into().expect("sixteen bytes"));
@@ -101,7 +106,8 @@ impl Kept {
 
 /// Finds a script by its name.
 pub(crate) fn find(name: &str) -> Script {
-    all().into_iter().find(|script| script.name == name).expect("a known script")
+    let mut known = all().into_iter().chain([parts::beside_others()]);
+    known.find(|script| script.name == name).expect("a known script")
 }
 
 /// The store of most scripts.
@@ -134,21 +140,21 @@ fn put(store: &Store, n: u8, len: usize) -> ObjectView {
     store.put(id(n), &content(n, len)).expect("put")
 }
 
-fn nothing(_: &Store) -> Kept {
+pub(crate) fn nothing(_: &Store) -> Kept {
     Kept::default()
 }
 
 /// How many values go over a channel.
 const VALUES: u64 = 20;
 
-/// Hands an end of a channel to the victim, in object 80.
-fn hand_over(store: &Store, end: &impl serde::Serialize) {
+/// Hands an end of a channel, or what else is shared, to the victim, in object 80.
+pub(crate) fn hand_over(store: &Store, end: &impl serde::Serialize) {
     let (bytes, holds) = transfer::encode(|| postcard::to_stdvec(end).expect("encoded"));
     drop(store.put_with(id(80), &bytes, &ObjectOptions::new().children(&holds)).expect("put"));
 }
 
 /// Takes it.
-fn take_over<T: serde::de::DeserializeOwned>(store: &Store) -> T {
+pub(crate) fn take_over<T: serde::de::DeserializeOwned>(store: &Store) -> T {
     let bytes = store.get(id(80), None).expect("get");
     let end = transfer::decode(store, || postcard::from_bytes(&bytes).expect("decoded"));
     store.delete(id(80)).expect("delete");
@@ -168,6 +174,12 @@ fn three(store: &Store) -> Kept {
 }
 
 pub(crate) fn all() -> Vec<Script> {
+    let mut all = objects_and_channels();
+    all.extend(parts::all());
+    all
+}
+
+fn objects_and_channels() -> Vec<Script> {
     vec![
         Script {
             name: "create_write_seal",

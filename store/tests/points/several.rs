@@ -3,6 +3,7 @@
 use mobula_store::{ClientKey, Store};
 
 use crate::oracle::{Waiter, eventually, examine};
+use crate::parts;
 use crate::places;
 use crate::process::{End, NODE, REAPER, Victim};
 use crate::scripts::{self, Kept, Script};
@@ -14,6 +15,7 @@ pub(crate) const ALL: &[(&str, Case)] = &[
     ("reaper_as_victim", reaper_as_victim),
     ("node_as_victim", node_as_victim),
     ("two_victims_at_once", two_victims_at_once),
+    ("fillers_at_once", parts::fillers_at_once),
 ];
 
 /// Scripts whose victims leave something in every room of the store, and where they are killed.
@@ -144,7 +146,7 @@ fn both_killed(one: &Script, other: &Script, n: u64, m: u64) -> [End; 2] {
     let ends = [first.wait(), second.wait()];
     let context = |what: &str| format!("{} killed after {n} stores, {} after {m}: {what}", one.name, other.name);
     let [kept, more] = kept;
-    more.examine(&store, &context);
+    more.examine(&store, &ends, &context);
     examine(&store, 1, &ends, waiter, kept, &context);
     ends
 }
