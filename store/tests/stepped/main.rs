@@ -24,6 +24,7 @@
 
 #![allow(unsafe_code, clippy::print_stdout, missing_docs)]
 
+mod boards;
 mod memory;
 mod operations;
 mod silent;

@@ -114,6 +114,12 @@ fn children(store: &Store) -> Vec<ObjectHold> {
 }
 
 pub(crate) fn all() -> Vec<Operation> {
+    let mut all = objects();
+    all.extend(crate::boards::all());
+    all
+}
+
+fn objects() -> Vec<Operation> {
     vec![
         Operation {
             options: small,
