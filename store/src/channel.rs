@@ -22,8 +22,8 @@
 //!   384 + 256 i                         reader i: end word         +128  head
 //!   then the places: 64 bytes with the length in elements, and the elements from there on
 //!
-//!   end word {generation:32 | client:16 | state:8}: 0 free, 1 owned, 2 ended; behind it the id of its ticket,
-//!   and where its owner was last, a processor's number + 1 (u32)
+//!   end word {generation:32 | client:16 | state:8}: 0 free, 1 owned, 2 ended, 3 passed; behind it the id of its
+//!   ticket, and where its owner was last, a processor's number + 1 (u32)
 //! ```
 //!
 //! # Ends
@@ -39,7 +39,9 @@
 //! ```
 //!
 //! An owner that is dead needs no state: whoever looks asks whether its client is attached, and another handle of the end
-//! can take its place, as that of an actor which was restarted. An end that is FREE is waited for as long as its *ticket*
+//! can take its place, as that of an actor which was restarted. It reads on from where the dead one has stopped. So before
+//! the writer goes on for other readers beyond what that position allows, it makes the end PASSED by one exchange: either
+//! that or the claim of another handle comes first, and a handle that comes too late is told that its end is over. An end that is FREE is waited for as long as its *ticket*
 //! exists: an empty counted object, which every handle of the end holds, and every message with one. So an end that is
 //! lost on its way, whoever had it there, is gone for the other side as soon as the store has taken back what that one
 //! had.
@@ -57,10 +59,11 @@
 //!   what was there; it is read while `tail` counts it and the reader's own head does not.
 //! - **ST-C2** An end has one owner: it becomes so by one exchange from FREE. A handle that has lost it refuses.
 //! - **ST-C3** Every reader sees every value that is written after the channel was made, in order and once, until it ends.
-//! - **ST-C4** Nobody waits for an end that is ENDED, dead or lost.
+//! - **ST-C4** Nobody waits for an end that is ENDED, PASSED, dead or lost.
 
 mod ends;
 mod reader;
+pub(crate) mod words;
 mod writer;
 
 use bytemuck::Pod;
@@ -75,6 +78,8 @@ use crate::options::{Lifetime, ObjectOptions};
 use crate::store::Store;
 use crate::sync::Ordering;
 
+use self::words::Words;
+
 pub use self::reader::{ChannelGuard, ChannelReader};
 pub use self::writer::ChannelWriter;
 
@@ -85,7 +90,7 @@ const H_READERS: usize = 24;
 const H_ELEMENT: usize = 32;
 const H_TYPE: usize = 40;
 const H_ENDINGS: usize = 64;
-const H_WRITER: usize = 128;
+pub(crate) const H_WRITER: usize = 128;
 const H_TAIL: usize = 256;
 const READERS: usize = 384;
 const READER_BYTES: usize = 256;
@@ -268,9 +273,10 @@ impl Ring {
         self.first + (position & (self.places - 1)) as usize * self.stride
     }
 
-    /// Where a reader's end word is.
-    fn reader(&self, place: usize) -> usize {
-        READERS + READER_BYTES * place.min(self.readers - 1)
+    /// The words, as both sides work on them.
+    #[inline]
+    fn words(&self) -> Words<'_, Board> {
+        Words { memory: &self.board, places: self.places, readers: self.readers }
     }
 
     /// Returns the address of the elements of a place, `len` of them at most.

@@ -24,7 +24,7 @@
 //! 3. *Finish*: exchange CLAIMED by me for DONE and wake. Who dies before the wake is covered by the wake after deaths.
 //! 4. *Give back*: exchange CLAIMED by me for FREE and wake.
 //!
-//! The exchanges cannot mistake an old word for a new one: a [`ClientKey`] names one client ever (ST-2), and a client claims
+//! The exchanges cannot mistake an old word for a new one: a [`ClientKey`](crate::client::ClientKey) names one client ever (ST-2), and a client claims
 //! a part again only when its last claim is given back.
 //!
 //! Invariants:
@@ -32,18 +32,20 @@
 //! - **ST-P2** DONE is never left. What was written before is visible to whoever reads DONE.
 //! - **ST-P3** The pid of a record is for messages only; nothing is decided by it.
 
+pub(crate) mod records;
+
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::time::Instant;
 
+use self::records::Records;
 use crate::array::{MAX_DIMENSIONS, elements};
 use crate::board::Board;
-use crate::client::ClientKey;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::ObjectId;
 use crate::options::ObjectOptions;
 use crate::store::Store;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::Ordering;
 
 const KIND: u64 = u64::from_le_bytes(*b"parts001");
 const SIZE: usize = 8;
@@ -57,10 +59,6 @@ const SHAPE: usize = 64;
 const RECORD: usize = 16;
 /// More parts than this are a mistake.
 pub(crate) const MAX_PARTS: usize = 1 << 20;
-
-const FREE: u64 = 0;
-const CLAIMED: u64 = 1;
-const DONE: u64 = 2;
 
 /// What an element is: size and hash of the type's name.
 pub(crate) type Element = (usize, u64);
@@ -83,7 +81,8 @@ pub(crate) struct Parts {
     pub(crate) data: ObjectId,
     pub(crate) shape: Vec<usize>,
     bounds: Vec<usize>,
-    records: usize,
+    /// Where the first part's record is.
+    first: usize,
 }
 
 impl Parts {
@@ -108,7 +107,7 @@ impl Parts {
         let records = SHAPE + 8 * (shape.len() + bounds.len());
         let len = records + RECORD * parts;
         let board = Board::create(store, KIND, len, len, &words, ObjectOptions::new())?;
-        Ok(Parts { board, data, shape: shape.to_vec(), bounds, records })
+        Ok(Parts { board, data, shape: shape.to_vec(), bounds, first: records })
     }
 
     /// Opens a control board for elements of this type, and holds all of it against what can be (ST-B2).
@@ -142,7 +141,7 @@ impl Parts {
         if !bounds.is_sorted() || bounds.first() != Some(&0) || bounds.last() != Some(&elements(&shape)?) {
             return Err(corrupt());
         }
-        Ok(Parts { board, data, shape, bounds, records })
+        Ok(Parts { board, data, shape, bounds, first: records })
     }
 
     pub(crate) fn board(&self) -> &Board {
@@ -158,68 +157,28 @@ impl Parts {
         Some(*self.bounds.get(part)?..*self.bounds.get(part.checked_add(1)?)?)
     }
 
-    fn word(&self, part: usize) -> &AtomicU64 {
-        self.board.u64(self.records + RECORD * part)
-    }
-
-    fn pid(&self, part: usize) -> &AtomicU64 {
-        self.board.u64(self.records + RECORD * part + 8)
-    }
-
-    fn mine(&self) -> u64 {
-        let ClientKey { index, generation } = self.board.me();
-        u64::from(generation) << 32 | u64::from(index) << 16 | CLAIMED
-    }
-
-    fn read(&self, word: u64) -> Status {
-        match word & 0xff {
-            FREE => Status::Free,
-            DONE => Status::Done,
-            // A state that nobody writes is nobody's to take.
-            _ => {
-                let owner = ClientKey { index: (word >> 16) as u16, generation: (word >> 32) as u32 };
-                if self.board.is_attached(owner) { Status::Filling } else { Status::Orphaned }
-            }
-        }
+    /// The records, as this client works on them.
+    fn records(&self) -> Records<'_, Board> {
+        Records { memory: &self.board, first: self.first, count: self.count(), me: self.board.me() }
     }
 
     pub(crate) fn status(&self, part: usize) -> Status {
-        // SYNC part: pairs with the exchange in `leave`.
-        self.read(self.word(part).load(Ordering::Acquire))
+        self.records().status(part)
     }
 
     /// Claims a part; the error says how it stands.
     pub(crate) fn claim(&self, part: usize) -> Result<(), Status> {
-        let word = self.word(part);
-        loop {
-            let old = word.load(Ordering::Acquire);
-            match self.read(old) {
-                Status::Free | Status::Orphaned => {}
-                taken => return Err(taken),
-            }
-            // SYNC part: pairs with the exchange in `leave`, of who gave it back.
-            if word.compare_exchange(old, self.mine(), Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-                self.pid(part).store(std::process::id().into(), Ordering::Relaxed);
-                return Ok(());
-            }
-        }
+        self.records().claim(part)
     }
 
     /// Claims any part that is free.
     pub(crate) fn claim_any(&self) -> Option<usize> {
-        let count = self.count();
-        // Only a hint, so that those who claim one after the other do not all look at all that are done.
-        let from = self.board.u64(NEXT).load(Ordering::Relaxed) as usize % count;
-        let part = (from..count).chain(0..from).find(|&part| self.claim(part).is_ok())?;
-        self.board.u64(NEXT).store(part as u64 + 1, Ordering::Relaxed);
-        Some(part)
+        self.records().claim_any()
     }
 
     /// Gives up a claim of this client, filled or not; says whether it had it.
     pub(crate) fn leave(&self, part: usize, filled: bool) -> bool {
-        let to = if filled { DONE } else { FREE };
-        // SYNC part: what was written into the part is there for whoever reads the new word (ST-P2).
-        let left = self.word(part).compare_exchange(self.mine(), to, Ordering::Release, Ordering::Relaxed).is_ok();
+        let left = self.records().leave(part, filled);
         if left {
             self.board.wake();
         }
@@ -227,7 +186,7 @@ impl Parts {
     }
 
     pub(crate) fn is_done(&self) -> bool {
-        (0..self.count()).all(|part| self.status(part) == Status::Done)
+        self.records().is_done()
     }
 
     /// Sleeps until `ready` gives a value; parts that are left and deaths wake.
@@ -251,7 +210,7 @@ impl Parts {
 
     /// Says how a part stands, for messages.
     pub(crate) fn describe(&self, part: usize) -> String {
-        let pid = self.pid(part).load(Ordering::Relaxed);
+        let pid = self.records().pid(part).load(Ordering::Relaxed);
         match self.status(part) {
             Status::Free => "free".to_owned(),
             Status::Filling => format!("being filled by pid {pid}"),

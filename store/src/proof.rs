@@ -12,6 +12,7 @@
 //! | pin against free, last release, hand-over, children; the end of a client | `holds.rs`, `life.rs` |
 //! | allocator and magazines; moves | `memory.rs`, `moves.rs` |
 //! | the queue of creations; the cells of queues of messages | `queue.rs`, `cells.rs` |
+//! | channels; arrays that several fill | `channel.rs`, `parts.rs` |
 //! | reapers beside each other and beside the living | `reap.rs` |
 //! | read-only clients | `readers.rs` |
 //! | locks, waits, bells, the table of files, rings | `lock.rs`, `waits.rs`, `bell.rs`, `disk.rs`, `ring/proof.rs` |
@@ -25,12 +26,14 @@
 
 mod bell;
 mod cells;
+mod channel;
 mod disk;
 mod holds;
 mod life;
 mod lock;
 mod memory;
 mod moves;
+mod parts;
 mod queue;
 mod readers;
 mod reap;

@@ -4,19 +4,14 @@ use std::hint::spin_loop;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use super::{E_PROCESSOR, E_TICKET, H_ENDINGS, H_WRITER, Ring};
-use crate::client::ClientKey;
+use super::words::{Refused, ticket};
+use super::{E_PROCESSOR, Ring};
 use crate::error::{ErrorKind, Result};
-use crate::id::ObjectId;
 use crate::object::ObjectHold;
 use crate::store::Store;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::Ordering;
 use crate::sys::processor;
 use crate::transfer;
-
-const FREE: u64 = 0;
-const OWNED: u64 = 1;
-const ENDED: u64 = 2;
 
 /// How long who waits looks for what it waits for before it sleeps, if that has paid lately.
 const LONGEST: Duration = Duration::from_micros(40);
@@ -30,29 +25,6 @@ const LOOKS: u32 = 32;
 const AGAIN: Duration = Duration::from_millis(1);
 /// Who has moved stays for so long.
 const SETTLED: Duration = Duration::from_millis(5);
-
-/// What an end is for the other side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Presence {
-    /// Somebody has it, or may come.
-    Here,
-    Ended,
-    Dead,
-}
-
-fn owned(by: ClientKey) -> u64 {
-    u64::from(by.generation) << 32 | u64::from(by.index) << 8 | OWNED
-}
-
-/// Returns the object that everybody holds who has the end at byte `at`, or may have it.
-fn ticket(ring: &Ring, at: usize) -> ObjectId {
-    // SYNC board: written before the board could be found.
-    ObjectId::from_words([0, 8].map(|word| ring.board.u64(at + E_TICKET + word).load(Ordering::Relaxed)))
-}
-
-fn owner(word: u64) -> ClientKey {
-    ClientKey { index: (word >> 8) as u16, generation: (word >> 32) as u32 }
-}
 
 /// What this process knows of an end of its own.
 #[derive(Debug)]
@@ -75,13 +47,9 @@ pub(super) struct End {
 impl End {
     /// Opens the end at byte `at`; there is no such end any more if nobody holds its ticket.
     pub(super) fn open(ring: &Ring, store: &Store, at: usize) -> Result<End> {
-        let ticket = store.hold(ticket(ring, at))?;
+        let ticket = store.hold(ticket(&ring.board, at))?;
         let (claimed, sent) = (AtomicBool::new(false), AtomicBool::new(false));
         Ok(End { at, claimed, sent, ticket, patience: LONGEST, crowded: None, moved: None })
-    }
-
-    fn word<'a>(&self, ring: &'a Ring) -> &'a AtomicU64 {
-        ring.board.u64(self.at)
     }
 
     #[inline]
@@ -95,23 +63,17 @@ impl End {
             return Ok(false);
         }
         ring.board.usable()?;
-        let (word, mine) = (self.word(ring), owned(ring.board.me()));
-        // SYNC CHANNEL-END: what the owner before has left is there for the next.
-        let mut claimed = word.compare_exchange(FREE, mine, Ordering::AcqRel, Ordering::Acquire);
-        if let Err(before) = claimed
-            && before & 0xff == OWNED
-            && !ring.board.is_attached(owner(before))
-        {
-            // What a dead process has had goes on with whoever has the handle, as an actor that was restarted.
-            claimed = word.compare_exchange(before, mine, Ordering::AcqRel, Ordering::Acquire);
-        }
-        match claimed {
-            Ok(_) => {
+        match ring.words().claim(self.at, ring.board.me()) {
+            Ok(()) => {
                 self.claimed.store(true, Ordering::Relaxed);
                 Ok(true)
             }
-            Err(ENDED) => Err(ErrorKind::Closed(format!("{what} was closed")).into()),
-            Err(_) => Err(ErrorKind::InvalidArgument(format!(
+            Err(Refused::Ended) => Err(ErrorKind::Closed(format!("{what} was closed")).into()),
+            Err(Refused::Passed) => {
+                Err(ErrorKind::Closed(format!("{what} is over: its process died, and the writer went on without it"))
+                    .into())
+            }
+            Err(Refused::Taken) => Err(ErrorKind::InvalidArgument(format!(
                 "{what} is another handle's: an end of a channel is used in one place at a time"
             ))
             .into()),
@@ -125,26 +87,19 @@ impl End {
         }
         self.sent.store(true, Ordering::Relaxed);
         if self.claimed.swap(false, Ordering::Relaxed) {
-            // SYNC CHANNEL-END: pairs with the next owner's claim.
-            self.word(ring).store(FREE, Ordering::Release);
+            ring.words().release(self.at);
         }
         true
     }
 
     /// Ends it for good, if it is this handle's, and wakes the other side.
     pub(super) fn end(&self, ring: &Ring) {
-        let mine = match (self.claimed.swap(false, Ordering::Relaxed), self.sent.load(Ordering::Relaxed)) {
-            (true, _) => owned(ring.board.me()),
-            (false, false) => FREE,
+        let by = match (self.claimed.swap(false, Ordering::Relaxed), self.sent.load(Ordering::Relaxed)) {
+            (true, _) => Some(ring.board.me()),
+            (false, false) => None,
             (false, true) => return,
         };
-        // SYNC CHANNEL-END: who sees that it is over sees all that was published before.
-        if self.word(ring).compare_exchange(mine, ENDED, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-            if self.at != H_WRITER {
-                // SYNC CHANNEL-ENDINGS: the writer looks at the ends when this has changed; if it never does, as the
-                // process is killed here, it looks when it has no room.
-                ring.board.u64(H_ENDINGS).fetch_add(1, Ordering::AcqRel);
-            }
+        if ring.words().end(self.at, by) {
             ring.board.wake();
         }
     }
@@ -223,17 +178,5 @@ impl End {
         processor::allow(0, others);
         processor::allow(0, mask);
         true
-    }
-}
-
-/// Says what the end at byte `at` is for the other side.
-pub(super) fn presence(ring: &Ring, at: usize) -> Presence {
-    // SYNC CHANNEL-END: pairs with `end`.
-    let word = ring.board.u64(at).load(Ordering::Acquire);
-    match word & 0xff {
-        FREE if !ring.board.contains(ticket(ring, at)) => Presence::Dead,
-        OWNED if !ring.board.is_attached(owner(word)) => Presence::Dead,
-        ENDED => Presence::Ended,
-        _ => Presence::Here,
     }
 }

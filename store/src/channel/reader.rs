@@ -10,8 +10,9 @@ use serde::de::Error as _;
 use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::ends::{End, Presence, presence};
-use super::{H_TAIL, H_WRITER, R_HEAD, Ring};
+use super::ends::End;
+use super::words::{Over, Presence, Reading};
+use super::{H_WRITER, Ring};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::ObjectId;
 use crate::store::Store;
@@ -26,10 +27,7 @@ pub struct ChannelReader<T: Pod> {
     ring: Ring,
     end: End,
     place: usize,
-    /// The next place.
-    position: u64,
-    /// Up to here there is something to read.
-    tail: u64,
+    at: Reading,
     elements: PhantomData<fn() -> T>,
 }
 
@@ -45,12 +43,6 @@ unsafe impl<T: Pod + Send> Send for ChannelGuard<'_, T> {}
 // SAFETY: as for Send.
 unsafe impl<T: Pod + Sync> Sync for ChannelGuard<'_, T> {}
 
-/// Why nothing comes any more.
-enum Over {
-    Closed,
-    Died,
-}
-
 impl<T: Pod> ChannelReader<T> {
     /// Opens a reading end of a channel that somebody holds.
     pub(super) fn open(store: &Store, id: ObjectId, place: usize) -> Result<Self> {
@@ -58,8 +50,8 @@ impl<T: Pod> ChannelReader<T> {
         if place >= ring.readers {
             return Err(Error::invalid(format!("channel {id} has {} readers, no number {place}", ring.readers)));
         }
-        let end = End::open(&ring, store, ring.reader(place))?;
-        Ok(ChannelReader { ring, end, place, position: 0, tail: 0, elements: PhantomData })
+        let end = End::open(&ring, store, ring.words().reader(place))?;
+        Ok(ChannelReader { ring, end, place, at: Reading::default(), elements: PhantomData })
     }
 
     /// Returns the most elements that a value can have.
@@ -108,7 +100,7 @@ impl<T: Pod> ChannelReader<T> {
 
     /// Says whether the writer has ended: nothing comes behind what is there.
     pub fn is_closed(&self) -> bool {
-        presence(&self.ring, H_WRITER) != Presence::Here
+        self.ring.words().presence(H_WRITER) != Presence::Here
     }
 
     #[inline]
@@ -116,12 +108,13 @@ impl<T: Pod> ChannelReader<T> {
         if !self.end.is_claimed() {
             self.claim()?;
         }
-        if self.position == self.tail {
+        if self.at.must_look() {
             self.await_value(timeout)?;
         }
-        let place = self.ring.place(self.position);
+        let position = self.at.position;
+        let place = self.ring.place(position);
         let len = self.ring.board.u64(place).load(Ordering::Relaxed);
-        let (start, len) = self.ring.elements(self.position, usize::try_from(len).unwrap_or(usize::MAX));
+        let (start, len) = self.ring.elements(position, usize::try_from(len).unwrap_or(usize::MAX));
         Ok(ChannelGuard { start: start.cast_const().cast(), len, reader: self })
     }
 
@@ -129,36 +122,19 @@ impl<T: Pod> ChannelReader<T> {
     fn claim(&mut self) -> Result<()> {
         let what = format!("reading end {} of channel {}", self.place, self.ring.board.id());
         if self.end.claim(&self.ring, &what)? {
-            self.position = self.ring.board.u64(self.ring.reader(self.place) + R_HEAD).load(Ordering::Acquire);
-            self.tail = self.position;
+            let words = self.ring.words();
+            self.at = Reading::resume(&words, words.reader(self.place));
         }
         Ok(())
     }
 
     fn await_value(&mut self, timeout: Option<Duration>) -> Result<()> {
-        let (ring, position) = (&self.ring, self.position);
-        let tail = ring.board.u64(H_TAIL);
-        let published = || {
-            // SYNC CHANNEL-TAIL: pairs with the writer's store.
-            let tail = tail.load(Ordering::Acquire);
-            // No more than the ring has places, whatever the word says (ST-B2).
-            (tail.wrapping_sub(position).wrapping_sub(1) < ring.places).then_some(Ok(tail))
-        };
-        let look = || {
-            published().or_else(|| {
-                let over = match presence(ring, H_WRITER) {
-                    Presence::Here => return None,
-                    Presence::Ended => Over::Closed,
-                    Presence::Dead => Over::Died,
-                };
-                // What it has written last came before its end.
-                published().or(Some(Err(over)))
-            })
-        };
+        let (ring, at) = (&self.ring, &self.at);
+        let look = || at.look(&ring.words());
         let id = ring.board.id();
         match self.end.wait(ring, std::iter::once(H_WRITER), timeout, look) {
             Some(Ok(tail)) => {
-                self.tail = tail;
+                self.at.found(tail);
                 Ok(())
             }
             Some(Err(Over::Closed)) => Err(ErrorKind::Closed(format!("channel {id} was closed by its writer")).into()),
@@ -175,9 +151,8 @@ impl<T: Pod> ChannelReader<T> {
 
     /// Gives the place of the value before back.
     fn advance(&mut self) {
-        self.position += 1;
-        // SYNC CHANNEL-HEAD: pairs with the writer's load; what was read was read before.
-        self.ring.board.u64(self.ring.reader(self.place) + R_HEAD).store(self.position, Ordering::Release);
+        let words = self.ring.words();
+        self.at.advance(&words, words.reader(self.place));
         self.ring.board.wake();
     }
 

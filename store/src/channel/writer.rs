@@ -9,8 +9,9 @@ use serde::de::Error as _;
 use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::ends::{End, Presence, presence};
-use super::{H_ENDINGS, H_TAIL, H_WRITER, R_HEAD, Ring};
+use super::ends::End;
+use super::words::{Over, Writing};
+use super::{H_WRITER, Ring};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::ObjectId;
 use crate::store::Store;
@@ -24,18 +25,8 @@ use crate::transfer;
 pub struct ChannelWriter<T: Pod> {
     ring: Ring,
     end: End,
-    /// The next place.
-    position: u64,
-    /// Up to here there is room, as long as no more readers end than these.
-    limit: u64,
-    endings: u64,
+    at: Writing,
     elements: PhantomData<fn(T)>,
-}
-
-/// Why there is no room.
-enum Hindrance {
-    Closed,
-    Died,
 }
 
 impl<T: Pod> ChannelWriter<T> {
@@ -43,7 +34,7 @@ impl<T: Pod> ChannelWriter<T> {
     pub(super) fn open(store: &Store, id: ObjectId) -> Result<Self> {
         let ring = Ring::open::<T>(store, id)?;
         let end = End::open(&ring, store, H_WRITER)?;
-        Ok(ChannelWriter { ring, end, position: 0, limit: 0, endings: 0, elements: PhantomData })
+        Ok(ChannelWriter { ring, end, at: Writing::default(), elements: PhantomData })
     }
 
     /// Returns the most elements that a value can have.
@@ -120,15 +111,13 @@ impl<T: Pod> ChannelWriter<T> {
         if !self.end.is_claimed() {
             self.claim()?;
         }
-        // SYNC CHANNEL-ENDINGS: pairs with the count in `end`.
-        let endings = self.ring.board.u64(H_ENDINGS).load(Ordering::Acquire);
-        if self.position == self.limit || self.endings != endings {
-            self.endings = endings;
+        if self.at.must_look(&self.ring.words()) {
             self.make_room(timeout)?;
         }
-        let place = self.ring.place(self.position);
+        let position = self.at.position;
+        let place = self.ring.place(position);
         self.ring.board.u64(place).store(len as u64, Ordering::Relaxed);
-        let (start, len) = self.ring.elements(self.position, len);
+        let (start, len) = self.ring.elements(position, len);
         if len > 0 {
             // SAFETY: inside the board and aligned to 64 (`elements`); nobody else reads or writes the place until it is
             // published (ST-C1), for the end is this handle's (ST-C2) and `self` is borrowed exclusively. Any bytes are a T.
@@ -136,9 +125,7 @@ impl<T: Pod> ChannelWriter<T> {
         } else {
             fill(&mut []);
         }
-        self.position += 1;
-        // SYNC CHANNEL-TAIL: what is in the place is there for who sees that it is published.
-        self.ring.board.u64(H_TAIL).store(self.position, Ordering::Release);
+        self.at.publish(&self.ring.words());
         self.ring.board.wake();
         Ok(())
     }
@@ -147,8 +134,7 @@ impl<T: Pod> ChannelWriter<T> {
     fn claim(&mut self) -> Result<()> {
         let what = format!("the writing end of channel {}", self.ring.board.id());
         if self.end.claim(&self.ring, &what)? {
-            self.position = self.ring.board.u64(H_TAIL).load(Ordering::Acquire);
-            self.limit = self.position;
+            self.at = Writing::resume(&self.ring.words());
         }
         Ok(())
     }
@@ -156,37 +142,19 @@ impl<T: Pod> ChannelWriter<T> {
     /// Waits until the slowest of the readers that are there has given a place back.
     #[cold]
     fn make_room(&mut self, timeout: Option<Duration>) -> Result<()> {
-        let (ring, position) = (&self.ring, self.position);
-        let look = || {
-            let (mut slowest, mut here, mut died) = (position, false, false);
-            for place in 0..ring.readers {
-                let at = ring.reader(place);
-                // SYNC CHANNEL-HEAD: the reader is done with what it has given back.
-                let head = ring.board.u64(at + R_HEAD).load(Ordering::Acquire).min(position);
-                // Who has kept up need not be asked for: it matters only if all are gone.
-                match presence(ring, at) {
-                    Presence::Here => (here, slowest) = (true, slowest.min(head)),
-                    Presence::Ended => {}
-                    Presence::Dead => died = true,
-                }
-            }
-            match (here, died) {
-                (true, _) => (position - slowest < ring.places).then_some(Ok(slowest + ring.places)),
-                (false, true) => Some(Err(Hindrance::Died)),
-                (false, false) => Some(Err(Hindrance::Closed)),
-            }
-        };
+        let (ring, at) = (&self.ring, &self.at);
+        let look = || at.look(&ring.words());
         let id = ring.board.id();
-        let readers = (0..ring.readers).map(|place| ring.reader(place));
+        let readers = (0..ring.readers).map(|place| ring.words().reader(place));
         match self.end.wait(ring, readers, timeout, look) {
             Some(Ok(limit)) => {
-                self.limit = limit;
+                self.at.found(limit);
                 Ok(())
             }
-            Some(Err(Hindrance::Closed)) => {
+            Some(Err(Over::Closed)) => {
                 Err(ErrorKind::Closed(format!("all readers of channel {id} have closed it")).into())
             }
-            Some(Err(Hindrance::Died)) => {
+            Some(Err(Over::Died)) => {
                 Err(ErrorKind::PeerDied(format!("no reader of channel {id} is left: one has died")).into())
             }
             None => Err(match timeout {
@@ -200,13 +168,7 @@ impl<T: Pod> ChannelWriter<T> {
     /// Counts the values that all readers have given back which are there; what was written before this handle had the
     /// end counts, too.
     pub fn taken(&self) -> u64 {
-        let ring = &self.ring;
-        let heads = (0..ring.readers).map(|place| ring.reader(place)).filter_map(|at| {
-            // SYNC CHANNEL-HEAD: as in `make_room`.
-            let head = ring.board.u64(at + R_HEAD).load(Ordering::Acquire);
-            (presence(ring, at) == Presence::Here).then_some(head)
-        });
-        heads.fold(self.position, u64::min)
+        self.at.taken(&self.ring.words())
     }
 
     /// Closes the channel: the readers take what is there, then they are told.

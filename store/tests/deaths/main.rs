@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking, and its children talk")]
 
+mod channels;
 mod chaos;
 mod named;
 mod nodes;
@@ -98,6 +99,7 @@ fn play() {
     if part == "chaos" {
         chaos::play(&store);
     }
+    channels::play(&part, &store);
     queue::play(&part, &store);
     scenarios::play(&part, &store);
 }
