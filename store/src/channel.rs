@@ -254,6 +254,10 @@ impl Ring {
         let number = |at: usize| usize::try_from(board.u64(at).load(Ordering::Relaxed)).unwrap_or(usize::MAX);
         let (places, bytes, readers) = (number(H_PLACES), number(H_BYTES), number(H_READERS));
         let name = std::any::type_name::<T>();
+        // What `channel_in` refuses: the board may be of somebody who did not ask it.
+        if align_of::<T>() > 64 || size_of::<T>() == 0 {
+            return Err(Error::invalid(format!("{name} cannot be sent over a channel")));
+        }
         if number(H_ELEMENT) != size_of::<T>() || board.u64(H_TYPE).load(Ordering::Relaxed) != type_hash::<T>() {
             return Err(Error::invalid(format!("channel {} has elements of another type than {name}", board.id())));
         }
@@ -286,3 +290,6 @@ impl Ring {
         bytes.map_or((std::ptr::null_mut(), 0), |bytes| (bytes, len))
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

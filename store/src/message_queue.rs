@@ -250,6 +250,7 @@ impl MessageQueue {
             match self.cells().claim_empty() {
                 Found::Mine(position) => Some(Ok(position)),
                 Found::Nothing => None,
+                Found::Nonsense => Some(Err(self.nonsense())),
             }
         })?;
         let (cells, cell) = (self.cells(), self.cells().at(position));
@@ -318,6 +319,7 @@ impl MessageQueue {
                 Found::Mine(position) => Some(Ok(position)),
                 Found::Nothing if closed && self.cells().is_drained() => Some(Err(self.closed())),
                 Found::Nothing => None,
+                Found::Nonsense => Some(Err(self.nonsense())),
             }
         })?;
         let cell = self.cells().at(position);
@@ -369,6 +371,11 @@ impl MessageQueue {
         ErrorKind::Closed(format!("queue {} was closed", self.board.id())).into()
     }
 
+    #[cold]
+    fn nonsense(&self) -> Error {
+        ErrorKind::Corrupt(vec![format!("the cells of queue {} contradict each other", self.board.id())]).into()
+    }
+
     /// The cells, as this client works on them.
     fn cells(&self) -> Cells<'_, Board> {
         let stride = self.bytes.next_multiple_of(64) + CELL_HEADER;
@@ -408,3 +415,6 @@ impl<'de> Deserialize<'de> for MessageQueue {
         Board::open(&store, id, KIND).and_then(MessageQueue::of).map_err(transfer::refuse)
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

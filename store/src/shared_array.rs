@@ -165,6 +165,10 @@ impl<T: Pod> SharedArray<T> {
             Data::Open(board) => board.len(),
             Data::Sealed(view) => view.len(),
         };
+        // What `with_bounds` refuses: the board may be of somebody who did not ask it.
+        if align_of::<T>() > 64 {
+            return Err(Error::invalid(format!("array {id} has elements that need more alignment than 64")));
+        }
         // ST-B2: the bounds end at the number of elements (parts.rs), so all ranges are inside.
         if elements(&parts.shape)?.checked_mul(size_of::<T>()) != Some(len) {
             return Err(ErrorKind::Corrupt(vec![format!("array {id} does not fit its {len} bytes")]).into());

@@ -65,7 +65,13 @@ pub(crate) enum Found {
     Mine(u64),
     /// There is nothing to have: it is full, or empty.
     Nothing,
+    /// The cells contradict each other.
+    Nonsense,
 }
+
+/// A walk along the cells of more steps than this for each cell never ends: a hint lags by little, and each step behind
+/// it is of a message that somebody else put or took meanwhile.
+const STEPS_A_CELL: u64 = 64;
 
 /// The cells as one client works on them.
 #[derive(Debug)]
@@ -88,6 +94,18 @@ impl<M: Memory> Cells<'_, M> {
     /// Where a position's cell is, and which lap it is.
     fn split(&self, position: u64) -> (usize, u32) {
         (self.at(position), (position / self.cells) as u32)
+    }
+
+    /// The next position at which a cell that is `ahead` laps in front of one can have anything.
+    fn next(&self, position: u64, ahead: i32) -> u64 {
+        // Any number is a position, whatever the words say (ST-B2).
+        let laps = u64::from(ahead.unsigned_abs().saturating_sub(1));
+        position.wrapping_add(self.cells.wrapping_mul(laps)).wrapping_add(1)
+    }
+
+    /// How many steps a walk has.
+    fn steps(&self) -> u64 {
+        self.cells.saturating_mul(STEPS_A_CELL)
     }
 
     /// Makes a message that was written at a claimed position one that can be taken.
@@ -120,7 +138,7 @@ impl<M: Memory> Cells<'_, M> {
     pub(crate) fn claim_empty(&self) -> Found {
         let hint = self.memory.word(H_TAIL);
         let mut position = hint.load(Ordering::Relaxed);
-        loop {
+        for _ in 0..self.steps() {
             let (cell, lap) = self.split(position);
             // SYNC QUEUE-CELL: pairs with the stores of owners.
             let word = Word(self.memory.word(cell).load(Ordering::Acquire));
@@ -130,24 +148,24 @@ impl<M: Memory> Cells<'_, M> {
                     let claimed =
                         self.memory.word(cell).compare_exchange(word.0, mine.0, Ordering::SeqCst, Ordering::Relaxed);
                     if claimed.is_ok() {
-                        hint.store(position + 1, Ordering::Relaxed);
+                        hint.store(position.wrapping_add(1), Ordering::Relaxed);
                         return Found::Mine(position);
                     }
                 }
                 // The hint lags.
-                0 => position += 1,
-                ahead if ahead > 0 => position += self.cells * u64::from(ahead.unsigned_abs() - 1) + 1,
+                ahead if ahead >= 0 => position = self.next(position, ahead),
                 _ if matches!(word.state(), WRITING | READING) && self.give_on(cell, word) => {}
                 _ => return Found::Nothing,
             }
         }
+        Found::Nonsense
     }
 
     /// Claims the first cell behind the head, if it is full.
     pub(crate) fn claim_full(&self) -> Found {
         let hint = self.memory.word(H_HEAD);
         let mut position = hint.load(Ordering::Relaxed);
-        loop {
+        for _ in 0..self.steps() {
             let (cell, lap) = self.split(position);
             // SYNC QUEUE-CELL: pairs with the stores of owners.
             let word = Word(self.memory.word(cell).load(Ordering::Acquire));
@@ -157,32 +175,34 @@ impl<M: Memory> Cells<'_, M> {
                     let claimed =
                         self.memory.word(cell).compare_exchange(word.0, mine.0, Ordering::SeqCst, Ordering::Relaxed);
                     if claimed.is_ok() {
-                        hint.store(position + 1, Ordering::Relaxed);
+                        hint.store(position.wrapping_add(1), Ordering::Relaxed);
                         return Found::Mine(position);
                     }
                 }
                 (0, WRITING) if self.give_on(cell, word) => {}
                 // The hint lags.
-                (0, READING) => position += 1,
-                (ahead, _) if ahead > 0 => position += self.cells * u64::from(ahead.unsigned_abs() - 1) + 1,
+                (0, READING) => position = self.next(position, 0),
+                (ahead, _) if ahead > 0 => position = self.next(position, ahead),
                 _ => return Found::Nothing,
             }
         }
+        Found::Nonsense
     }
 
     /// Says whether nothing is at the head, not even on its way.
     pub(crate) fn is_drained(&self) -> bool {
         let mut position = self.memory.word(H_HEAD).load(Ordering::Relaxed);
-        loop {
+        for _ in 0..self.steps() {
             let (cell, lap) = self.split(position);
             let word = Word(self.memory.word(cell).load(Ordering::SeqCst));
             match (word.lap().wrapping_sub(lap) as i32, word.state()) {
                 (0, EMPTY) => return true,
-                (0, READING) => position += 1,
-                (ahead, _) if ahead > 0 => position += self.cells * u64::from(ahead.unsigned_abs() - 1) + 1,
+                (0, READING) => position = self.next(position, 0),
+                (ahead, _) if ahead > 0 => position = self.next(position, ahead),
                 (0, _) => return false,
                 _ => return true,
             }
         }
+        true
     }
 }

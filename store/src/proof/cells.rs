@@ -73,6 +73,7 @@ impl Model {
             match cells.claim_empty() {
                 Found::Mine(position) => Some(Some(position)),
                 Found::Nothing => None,
+                Found::Nonsense => panic!("nobody has damaged a word"),
             }
         });
         let Some(position) = position.flatten() else { return false };
@@ -96,6 +97,7 @@ impl Model {
                 Found::Mine(position) => Some(Some(position)),
                 Found::Nothing if closed && cells.is_drained() => Some(None),
                 Found::Nothing => None,
+                Found::Nonsense => panic!("nobody has damaged a word"),
             }
         });
         let position = position.flatten()?;

@@ -13,7 +13,7 @@ use crate::victim::{Notes, Victim, play_if};
 use crate::work::Work;
 
 /// Rounds of one child: what it leaks ends with it.
-const ROUNDS: u64 = 26;
+pub(crate) const ROUNDS: u64 = 26;
 const STEPS: usize = 120;
 /// Fewer where the damage goes on all the time: most calls then wait as long as they may.
 const STEPS_UNDER_FIRE: usize = 30;
@@ -67,7 +67,12 @@ fn damaged_words_at_any_instant() {
 }
 
 /// Watches a child to its end and returns the seed to go on with.
-fn watch(mut victim: Victim, first: u64, failures: &mut Vec<String>, mut meanwhile: impl FnMut(&Victim)) -> u64 {
+pub(crate) fn watch(
+    mut victim: Victim,
+    first: u64,
+    failures: &mut Vec<String>,
+    mut meanwhile: impl FnMut(&Victim),
+) -> u64 {
     loop {
         match victim.poll() {
             None => {

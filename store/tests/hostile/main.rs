@@ -1,4 +1,4 @@
-//! Hostile bytes (store-api paragraphs 1, 13, 14, 20): in the control segment, on the attach socket and in spill
+//! Hostile bytes (store-api paragraphs 1, 13, 14, 20): in the control segment, in boards, on the attach socket and in spill
 //! files. Whatever they are, every call ends in time, with a result or an error: no crash, no hang, no byte
 //! outside of the arena, and no wrong byte where the truth was not what was damaged.
 //!
@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking, and its children talk")]
 
+mod boards;
 mod ctl;
 mod damage;
 mod fsck;

@@ -287,7 +287,7 @@ fn take<T>(of: &mut Vec<T>, random: &mut Random) -> Option<T> {
 }
 
 /// Returns where this process has mapped files of a name.
-fn mappings(name: &str) -> Vec<Range<usize>> {
+pub(crate) fn mappings(name: &str) -> Vec<Range<usize>> {
     let maps = fs::read_to_string("/proc/self/maps").unwrap();
     let range = |line: &str| {
         let (start, end) = line.split_once(' ')?.0.split_once('-')?;

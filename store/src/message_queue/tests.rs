@@ -1,0 +1,37 @@
+use std::time::Duration;
+
+use super::*;
+use crate::options::StoreOptions;
+
+fn queue() -> MessageQueue {
+    let store = Store::create(StoreOptions::new(1 << 20)).expect("a store");
+    MessageQueue::new_in(&store, 64, 8).expect("a queue")
+}
+
+#[test]
+fn a_walk_that_laps_send_round_and_round_ends() {
+    let queue = queue();
+    // Each cell sends who walks along to the next one, round and round the laps.
+    for cell in 0..64 {
+        let at = queue.cells().at(cell);
+        queue.board.u64(at).store((cell + 1) << 58, Ordering::Relaxed);
+    }
+    assert!(queue.put(b"one", Some(Duration::ZERO)).unwrap_err().is_corrupt());
+    assert!(queue.get(Some(Duration::ZERO), |_| ()).unwrap_err().is_corrupt());
+    queue.close();
+    assert!(queue.get(Some(Duration::ZERO), |_| ()).is_err());
+}
+
+#[test]
+fn any_number_is_a_position() {
+    let queue = queue();
+    for hint in [u64::MAX, u64::MAX - 63, 1 << 63, u64::MAX >> 1] {
+        for at in [H_HEAD, H_TAIL] {
+            queue.board.u64(at).store(hint, Ordering::Relaxed);
+        }
+        for n in 0..3u8 {
+            let _ = queue.put(&[n], Some(Duration::ZERO));
+            let _ = queue.get(Some(Duration::ZERO), |_| ());
+        }
+    }
+}
