@@ -164,6 +164,10 @@ pub use mobula_worker::{
     get_actor_in, get_all, get_all_timeout, get_timeout, init, is_initialized, kill, kill_with, list_named_actors,
     map_unordered, put, shutdown, stack_traces, value_channel, wait,
 };
+#[cfg(feature = "async")]
+pub use mobula_worker::{
+    GetFuture, ItemStream, Sleep, WaitFuture, block_in_place, block_on, get_async, sleep, timeout, wait_async,
+};
 
 /// The types that almost every program names; no functions, no attributes.
 ///

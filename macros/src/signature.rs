@@ -74,8 +74,15 @@ pub(crate) fn check_function(signature: &Signature, subject: Subject, errors: &m
         );
     }
     if let Some(asyncness) = &signature.asyncness {
-        errors
-            .add(asyncness, format!("{what} cannot be `async`: it runs on a thread of its worker and may block there"));
+        let refusal = match subject {
+            Subject::Method if cfg!(feature = "async") => None,
+            Subject::Method => Some("can be `async` only with the feature `async` of mobula"),
+            Subject::Constructor => Some("cannot be `async`: no call can run before the actor is there"),
+            Subject::Task => Some("cannot be `async`: it has a thread for itself, on which `block_on` runs any future"),
+        };
+        if let Some(refusal) = refusal {
+            errors.add(asyncness, format!("{what} {refusal}"));
+        }
     }
     if let Some(unsafety) = &signature.unsafety {
         errors.add(unsafety, format!("{what} cannot be `unsafe`: its caller is in another process"));
@@ -385,7 +392,8 @@ mod tests {
     #[test]
     fn every_qualifier_is_told() {
         let signature = parse_quote!(async unsafe fn f<T>(&self, a: T));
-        assert_eq!(complaints(&signature, Subject::Method).0, 3);
+        assert_eq!(complaints(&signature, Subject::Method).0, if cfg!(feature = "async") { 2 } else { 3 });
+        assert_eq!(complaints(&signature, Subject::Task).0, 3);
     }
 
     #[test]

@@ -320,6 +320,8 @@ impl Core {
             }
             self.pump().wake();
         }
+        #[cfg(feature = "async")]
+        self.executor().cancel_in_loop(found.iter().map(|(key, _)| *key));
     }
 }
 

@@ -11,10 +11,14 @@ use crate::error::{Error, Result};
 use crate::executor::CallJob;
 use crate::traits::WorkerTraits;
 
+/// How many calls of an actor with `async` methods run at once unless somebody says otherwise.
+const OF_ASYNC: usize = 1000;
+
 /// Returns what the worker of an actor with these options has to know, or says which of them makes no sense.
 pub(crate) fn worker_traits(settings: &ActorSettings, class: &ActorClass) -> Result<WorkerTraits> {
     let defaults = &class.defaults;
-    let calls = settings.max_concurrency.or(defaults.max_concurrency).unwrap_or(1);
+    let usual = if class.is_async() { OF_ASYNC } else { 1 };
+    let calls = settings.max_concurrency.or(defaults.max_concurrency).unwrap_or(usual);
     if calls == 0 {
         return Err(Error::invalid_argument("max_concurrency must be 1 or more, not 0"));
     }
@@ -26,7 +30,12 @@ pub(crate) fn worker_traits(settings: &ActorSettings, class: &ActorClass) -> Res
     if shutdown_timeout.is_zero() {
         return Err(Error::invalid_argument("shutdown_timeout must be more than zero"));
     }
-    let traits = WorkerTraits { max_concurrency: limit(calls), groups: groups(settings, class)?, shutdown_timeout };
+    let traits = WorkerTraits {
+        max_concurrency: limit(calls),
+        groups: groups(settings, class)?,
+        shutdown_timeout,
+        is_async: class.is_async(),
+    };
     if traits.is_concurrent() && class.share.is_none() {
         return Err(Error::invalid_argument(format!(
             "class {} is not Send + Sync, so its calls cannot run on several threads: it takes neither max_concurrency \

@@ -13,6 +13,7 @@ use crate::cancel::{self, Run};
 use crate::core::{self, Core};
 use crate::definition::{Actor, ActorClass};
 use crate::error::{Error, Result};
+use crate::executor::Lent;
 use crate::seats::SeatKey;
 
 /// What a thread runs for Mobula.
@@ -25,8 +26,10 @@ pub(crate) struct Scope {
     /// The seat of its lease.
     pub(crate) seat: Option<SeatKey>,
     pub(crate) depth: Cell<u32>,
+    /// The CPUs of the running task, once somebody in it has lent them.
+    pub(crate) lent: RefCell<Option<Arc<Lent>>>,
     /// Says to others what runs.
-    pub(crate) run: Arc<Run>,
+    pub(crate) run: RefCell<Arc<Run>>,
     pub(crate) granted: Granted,
     /// The running call has called `exit_actor`.
     pub(crate) exiting: Cell<bool>,
@@ -46,8 +49,9 @@ impl Scope {
             task: Cell::new(None),
             lends: None,
             seat: None,
+            lent: RefCell::new(None),
             depth: Cell::new(0),
-            run: core.cancels().register(),
+            run: RefCell::new(core.cancels().register()),
             granted,
             exiting: Cell::new(false),
         }
@@ -59,14 +63,31 @@ impl Scope {
     #[inline]
     pub(crate) fn begin(&self, task: TaskId) -> bool {
         self.task.set(Some(task));
-        self.run.begin(self.core.cancels(), task)
+        self.run.borrow().begin(self.core.cancels(), task)
     }
 
     /// The call has ended.
     #[inline]
     pub(crate) fn end(&self) {
-        self.run.end();
+        self.run.borrow().end();
         self.task.set(None);
+        if let Some(lent) = self.lent.take() {
+            lent.close();
+        }
+    }
+
+    /// Returns the CPUs of the running task; `None` if it has none to lend.
+    pub(crate) fn lent(&self) -> Option<Arc<Lent>> {
+        let lends = self.lends?;
+        Some(self.lent.borrow_mut().get_or_insert_with(|| Lent::new(&self.core, lends, self.seat)).clone())
+    }
+
+    /// Has another call be what runs, which began before; returns what says so of the one that was.
+    #[cfg(feature = "async")]
+    pub(crate) fn go_on(&self, run: Arc<Run>, task: Option<TaskId>, depth: u32) -> Arc<Run> {
+        self.task.set(task);
+        self.depth.set(depth);
+        self.run.replace(run)
     }
 }
 
@@ -99,7 +120,8 @@ pub(crate) fn check_wanted() -> Result<()> {
 
 /// True if the call that runs on this thread was cancelled.
 pub(crate) fn is_cancelled() -> bool {
-    let of = |scope: &Rc<Scope>| scope.task.get().is_some_and(|task| scope.run.is_cancelled(cancel::key(task)));
+    let of =
+        |scope: &Rc<Scope>| scope.task.get().is_some_and(|task| scope.run.borrow().is_cancelled(cancel::key(task)));
     SCOPE.try_with(|slot| slot.borrow().as_ref().is_some_and(of)).unwrap_or(false)
 }
 
@@ -118,7 +140,7 @@ pub fn context() -> Context {
             core: Some(scope.core.clone()),
             actor: scope.actor,
             task: scope.task.get(),
-            run: Some(scope.run.clone()),
+            run: Some(scope.run.borrow().clone()),
             granted: scope.granted.clone(),
         },
         None => Context { core: core::current().ok(), actor: None, task: None, run: None, granted: Granted::default() },

@@ -26,6 +26,8 @@ use mobula_scheduler::node::Line;
 use mobula_scheduler::protocol::{Answer, ToNode, Welcome};
 use mobula_store::{ClientKey, Knell, ObjectHold, Store};
 
+#[cfg(feature = "async")]
+use crate::asynchrony::Wakes;
 use crate::cancel::Cancels;
 use crate::deferred::{Deferred, Dependent, Work};
 use crate::duty::Duty;
@@ -177,6 +179,8 @@ pub(crate) struct Core {
     executor: Executor,
     duty: Duty,
     unread: Unread,
+    #[cfg(feature = "async")]
+    wakes: Wakes,
     /// The actor of this process had another one before.
     reconstructed: AtomicBool,
     /// The lives of detached actors that this process has created, until they are up: then the node has a hold, too.
@@ -265,6 +269,8 @@ impl Core {
             executor: Executor::default(),
             duty: Duty::new(thread_variables),
             unread: Unread::new(),
+            #[cfg(feature = "async")]
+            wakes: Wakes::default(),
             reconstructed: AtomicBool::new(false),
             kept: Mutex::default(),
             closed: AtomicBool::new(false),
@@ -359,6 +365,28 @@ impl Core {
         &self.unread
     }
 
+    /// Returns the wakers that are to be called.
+    #[cfg(feature = "async")]
+    pub(crate) fn wakes(&self) -> &Wakes {
+        &self.wakes
+    }
+
+    /// True if futures are to be woken by somebody who has no lock.
+    #[inline]
+    pub(crate) fn has_wakes(&self) -> bool {
+        #[cfg(feature = "async")]
+        return self.wakes.any();
+        #[cfg(not(feature = "async"))]
+        false
+    }
+
+    /// Wakes the futures that are to be woken. The caller has no lock.
+    #[inline]
+    pub(crate) fn wake_futures(&self) {
+        #[cfg(feature = "async")]
+        self.wakes.call();
+    }
+
     pub(crate) fn duty(&self) -> &Duty {
         &self.duty
     }
@@ -411,12 +439,16 @@ impl Core {
         // What waits in vain holds refs and handles, which hold this core, and each other.
         let pending = self.pending.take_all();
         let ended = self.check_open().err().unwrap_or_else(not_initialized);
+        let mut work = Work::default();
         for call in pending {
-            call.refs.fail(&ended, &mut Work::default());
+            call.refs.fail(&ended, &mut work);
         }
         self.leases.clear();
         let routes = std::mem::take(&mut *self.routes());
         let borrowed = std::mem::take(&mut *lock(&self.borrowed));
+        work.add(borrowed.iter().map(|(_, dependent)| dependent.clone()).collect());
+        work.wake_only(self);
+        self.wake_futures();
         let kept = std::mem::take(&mut *lock(&self.kept));
         drop((routes, borrowed, kept));
     }

@@ -14,6 +14,8 @@ use mobula_store::ObjectHold;
 
 use crate::actor::{self, RawHandle};
 use crate::arg::{Args, Readiness};
+#[cfg(feature = "async")]
+use crate::asynchrony::Waiter;
 use crate::core::Core;
 use crate::definition::TaskFunction;
 use crate::error::{Error, Result};
@@ -33,6 +35,28 @@ pub(crate) enum Dependent {
     Deferred(Arc<Deferred>),
     /// The list that hears of it, and by which name.
     Completions(Arc<Completions>, usize),
+    /// The future that hears of it.
+    #[cfg(feature = "async")]
+    Waiter(Arc<Waiter>),
+}
+
+impl Dependent {
+    fn is_future(&self) -> bool {
+        match self {
+            #[cfg(feature = "async")]
+            Dependent::Waiter(_) => true,
+            _ => false,
+        }
+    }
+
+    /// True if nobody would hear of it any more.
+    pub(crate) fn is_left(&self) -> bool {
+        match self {
+            #[cfg(feature = "async")]
+            Dependent::Waiter(waiter) => Waiter::is_left(waiter),
+            _ => false,
+        }
+    }
 }
 
 /// The refs of one `as_completed` that are ready and not yet given out, oldest first.
@@ -64,10 +88,18 @@ impl Work {
         }
     }
 
+    /// Wakes futures, and looks at nothing else: the runtime has ended.
+    pub(crate) fn wake_only(self, core: &Core) {
+        let futures = self.0.into_iter().filter(|dependent| dependent.is_future());
+        Work(futures.collect()).run(core);
+    }
+
     /// Looks at everything, also at what that adds, and wakes who waits for any of it (WK-12). Never
     /// waits for room in the store: it may be the leader who calls.
     pub(crate) fn run(mut self, core: &Core) {
         let any = !self.0.is_empty();
+        #[cfg(feature = "async")]
+        let mut wakers = Vec::new();
         while let Some(dependent) = self.0.pop() {
             match dependent {
                 Dependent::Route(route) => {
@@ -77,8 +109,12 @@ impl Work {
                 }
                 Dependent::Deferred(deferred) => deferred.advance(core, Some(Duration::ZERO), &mut self),
                 Dependent::Completions(list, index) => list.push(index),
+                #[cfg(feature = "async")]
+                Dependent::Waiter(waiter) => wakers.extend(waiter.arrived()),
             }
         }
+        #[cfg(feature = "async")]
+        core.wakes().add(wakers);
         if any {
             core.pump().wake();
         }

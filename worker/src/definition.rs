@@ -3,6 +3,10 @@
 use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
+#[cfg(feature = "async")]
+use std::pin::Pin;
+#[cfg(feature = "async")]
+use std::sync::Arc;
 
 use crate::actor::{ActorSettings, RawHandle};
 use crate::arg::ArgReader;
@@ -67,7 +71,19 @@ pub enum Run {
     Shared(fn(&dyn Any, &mut ArgReader<'_>, &mut ReturnWriter) -> Result<(), CallError>),
     /// With `&mut self`: alone.
     Exclusive(fn(&mut dyn Any, &mut ArgReader<'_>, &mut ReturnWriter) -> Result<(), CallError>),
+    /// With `&self`, as a future: others run while it waits.
+    #[cfg(feature = "async")]
+    Async(AsyncRun),
 }
+
+/// Reads the arguments of an `async` method and makes its future.
+#[cfg(feature = "async")]
+pub(crate) type AsyncRun =
+    fn(Arc<dyn Any + Send + Sync>, &mut ArgReader<'_>, ReturnWriter) -> Result<AsyncCall, CallError>;
+
+/// The future of an `async` method: it gives back the writer, with the results.
+#[cfg(feature = "async")]
+pub type AsyncCall = Pin<Box<dyn Future<Output = (ReturnWriter, Result<(), CallError>)> + Send>>;
 
 /// An actor's value that several threads may use.
 pub type SharedState = Box<dyn Any + Send + Sync>;
@@ -193,6 +209,16 @@ pub enum Entry {
 
 inventory::collect!(Entry);
 
+impl ActorClass {
+    /// Returns true if calls run on an event loop: one of the methods is `async`.
+    pub(crate) fn is_async(&self) -> bool {
+        #[cfg(feature = "async")]
+        return self.methods.iter().any(|method| matches!(method.run, Run::Async(_)));
+        #[cfg(not(feature = "async"))]
+        false
+    }
+}
+
 impl fmt::Debug for MethodDef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MethodDef").field("name", &self.name).finish_non_exhaustive()
@@ -204,6 +230,8 @@ impl fmt::Debug for Run {
         f.write_str(match self {
             Run::Shared(_) => "Shared",
             Run::Exclusive(_) => "Exclusive",
+            #[cfg(feature = "async")]
+            Run::Async(_) => "Async",
         })
     }
 }

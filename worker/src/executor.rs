@@ -26,6 +26,8 @@ mod answers;
 mod crew;
 mod desk;
 mod ending;
+#[cfg(feature = "async")]
+mod event_loop;
 mod groups;
 mod lending;
 mod seated;
@@ -63,7 +65,11 @@ use self::desk::Desk;
 pub(crate) use self::ending::Leaving;
 pub use self::ending::exit_actor;
 use self::ending::{Ending, farewell};
-pub(crate) use self::lending::Lending;
+#[cfg(feature = "async")]
+use self::event_loop::EventLoop;
+#[cfg(feature = "async")]
+pub(crate) use self::lending::Loan;
+pub(crate) use self::lending::{Lending, Lent};
 use self::seated::{Seated, give_back};
 pub(crate) use self::seated::{begin_lease, end_lease};
 
@@ -118,6 +124,21 @@ struct Queues {
     calls: VecDeque<CallJob>,
     seats: Seats,
     crew: Option<Crew>,
+    #[cfg(feature = "async")]
+    event_loop: Option<EventLoop>,
+}
+
+impl Queues {
+    /// Queues calls for the actor's event loop; false if it has none.
+    fn admit_to_loop(&mut self, core: &Core, calls: &mut VecDeque<CallJob>) -> bool {
+        #[cfg(feature = "async")]
+        if let Some(event_loop) = &mut self.event_loop {
+            event_loop.admit(core, calls);
+            return true;
+        }
+        let _ = (core, calls);
+        false
+    }
 }
 
 /// See [`Executor::freeze`].
@@ -147,10 +168,12 @@ impl Executor {
             crew.admit(core, calls);
             // The leader tells the lookout.
             crew.call_up(&self.idle, true);
-        } else if queues.calls.is_empty() {
-            std::mem::swap(&mut queues.calls, calls);
-        } else {
-            queues.calls.append(calls);
+        } else if !queues.admit_to_loop(core, calls) {
+            if queues.calls.is_empty() {
+                std::mem::swap(&mut queues.calls, calls);
+            } else {
+                queues.calls.append(calls);
+            }
         }
         for delivery in tasks.drain(..) {
             match delivery {
@@ -265,6 +288,8 @@ impl Running {
         self.desk.run(core, job, |run, args, out| match run {
             Run::Shared(run) => run(state, args, out),
             Run::Exclusive(run) => run(state, args, out),
+            #[cfg(feature = "async")]
+            Run::Async(_) => Err(CallError::wrong_state()),
         })
     }
 
@@ -342,6 +367,9 @@ pub(crate) fn run(core: &Arc<Core>) -> ! {
 enum Made {
     Alone(Box<dyn Any>),
     Shared(SharedState),
+    /// Of a class with `async` methods.
+    #[cfg(feature = "async")]
+    Awaited(SharedState),
 }
 
 /// Runs a constructor; a failure ends the process. Comes back if the actor has no crew.
@@ -369,6 +397,8 @@ fn start(core: &Arc<Core>, spec: &ActorSpec, granted: Granted, args: Result<Rece
             ending.run(core, state);
         }
         let made = match class.share {
+            #[cfg(feature = "async")]
+            Some(share) if class.is_async() => share(state?).map(Made::Awaited),
             Some(share) if traits.is_concurrent() => share(state?).map(Made::Shared),
             _ => Some(Made::Alone(state?)),
         };
@@ -392,6 +422,11 @@ fn start(core: &Arc<Core>, spec: &ActorSpec, granted: Granted, args: Result<Rece
         Made::Shared(value) => {
             let shared = Shared::new(core, (spec.actor, class), granted, value, &traits);
             crew::run(&shared, desk, &traits)
+        }
+        #[cfg(feature = "async")]
+        Made::Awaited(value) => {
+            let actor = event_loop::Actor::new(core, (spec.actor, class), granted, value, &traits);
+            event_loop::run(&actor, desk, &traits)
         }
     }
 }

@@ -27,6 +27,8 @@
 
 mod actor;
 mod arg;
+#[cfg(feature = "async")]
+mod asynchrony;
 mod attempts;
 mod call;
 mod cancel;
@@ -101,6 +103,10 @@ pub use mobula_store::{
 
 pub use crate::actor::{ActorHandle, ActorOptions, KillOptions, Lifetime, kill, kill_with};
 pub use crate::arg::{Arg, arg};
+#[cfg(feature = "async")]
+pub use crate::asynchrony::{
+    GetFuture, ItemStream, Sleep, WaitFuture, block_in_place, block_on, get_async, sleep, timeout, wait_async,
+};
 pub use crate::call::Call;
 pub use crate::cancel::{CancelOptions, cancel, cancel_with};
 pub use crate::channel::{Receiver, Sender, value_channel};
@@ -129,6 +135,8 @@ pub mod __private {
 
     pub use crate::actor::{ActorSettings, RawHandle, create_actor};
     pub use crate::arg::{ArgReader, Args};
+    #[cfg(feature = "async")]
+    pub use crate::definition::AsyncCall;
     pub use crate::definition::{
         ActorClass, ActorDefaults, Entry, MethodDef, NotShared, Run, Share, SharedState, Sharing, TaskDefaults,
         TaskFunction,

@@ -104,22 +104,11 @@ pub fn wait<T>(
     n: usize,
     timeout: Option<Duration>,
 ) -> Result<(Vec<ObjectRef<T>>, Vec<ObjectRef<T>>)> {
-    if objects.is_empty() {
+    check_wait(objects, n)?;
+    let Some(first) = objects.first() else {
         return Ok((Vec::new(), Vec::new()));
-    }
-    if n == 0 || n > objects.len() {
-        return Err(Error::invalid_argument(format!(
-            "wait needs a number of refs between 1 and {}, not {n}",
-            objects.len()
-        )));
-    }
-    if let Some(twice) = given_twice(objects) {
-        return Err(Error::invalid_argument(format!("wait was given the ref {twice} twice")));
-    }
-    let core = objects[0].inner.core()?;
-    for object in objects {
-        object.inner.core()?;
-    }
+    };
+    let core = first.inner.core()?;
     let mut unready: Vec<_> = objects.iter().map(|object| &object.inner).filter(|inner| !inner.is_ready()).collect();
     let allowed = objects.len() - n;
     let borrowed = unready.iter().any(|inner| inner.is_borrowed());
@@ -131,7 +120,29 @@ pub fn wait<T>(
     if unready.len() > allowed {
         context::check_wanted()?;
     }
-    let (mut ready, mut pending) = (Vec::with_capacity(n), Vec::with_capacity(allowed));
+    Ok(split(objects, n))
+}
+
+/// Refuses what [`wait`] cannot wait for.
+pub(crate) fn check_wait<T>(objects: &[ObjectRef<T>], n: usize) -> Result<()> {
+    if objects.is_empty() {
+        return Ok(());
+    }
+    if n == 0 || n > objects.len() {
+        return Err(Error::invalid_argument(format!(
+            "wait needs a number of refs between 1 and {}, not {n}",
+            objects.len()
+        )));
+    }
+    if let Some(twice) = given_twice(objects) {
+        return Err(Error::invalid_argument(format!("wait was given the ref {twice} twice")));
+    }
+    objects.iter().try_for_each(|object| object.inner.core().map(drop))
+}
+
+/// Returns the first `n` refs that are ready, and the others.
+pub(crate) fn split<T>(objects: &[ObjectRef<T>], n: usize) -> (Vec<ObjectRef<T>>, Vec<ObjectRef<T>>) {
+    let (mut ready, mut pending) = (Vec::with_capacity(n), Vec::with_capacity(objects.len().saturating_sub(n)));
     for object in objects {
         if ready.len() < n && object.inner.is_ready() {
             ready.push(object.clone());
@@ -139,7 +150,7 @@ pub fn wait<T>(
             pending.push(object.clone());
         }
     }
-    Ok((ready, pending))
+    (ready, pending)
 }
 
 /// Finds a ref that is given more than once. Refs mostly come in the order in which they were made, which leaves

@@ -55,7 +55,7 @@ impl CallRefs {
     /// The call has failed: every ref gets the error, or the stream as its last item; who waited is added to `work`.
     pub(crate) fn fail(self, error: &Error, work: &mut Work) {
         match self {
-            CallRefs::Stream(inflow) => inflow.end(Some(error.clone())),
+            CallRefs::Stream(inflow) => inflow.end(Some(error.clone()), work),
             refs => refs.for_each(|unanswered| unanswered.end(Outcome::Failed(error.clone()), work)),
         }
     }

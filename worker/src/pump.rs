@@ -318,6 +318,9 @@ pub(crate) fn wait_until(core: &Core, wait: Wait<'_>, mut done: impl FnMut() -> 
         if let Some(mut lead) = Lead::take(core, false) {
             loop {
                 let some = lead.take_some();
+                if core.has_wakes() {
+                    break;
+                }
                 let seen = pump.progress.now();
                 if done() {
                     return true;
@@ -342,6 +345,16 @@ pub(crate) fn wait_until(core: &Core, wait: Wait<'_>, mut done: impl FnMut() -> 
                     }
                 }
             }
+            // Wakers are called by who has no lock; then it goes on leading.
+            drop(lead);
+            core.wake_futures();
+            if done() {
+                return true;
+            }
+            if expired() {
+                return false;
+            }
+            continue;
         }
         if done() {
             return true;
@@ -359,6 +372,7 @@ pub(crate) fn turn(core: &Core) {
     if let Some(mut lead) = Lead::take(core, false) {
         lead.drain();
     }
+    core.wake_futures();
 }
 
 /// The service thread: drains while nobody waits, and does what must be done from time to time.
@@ -383,5 +397,6 @@ pub(crate) fn serve(core: &Core) {
         core.look_at_borrowed();
         core.collect_acks();
         core.unread().tell(core, false);
+        core.wake_futures();
     }
 }

@@ -154,7 +154,14 @@ impl RefInner {
         if !self.watch() {
             return Some(dependent);
         }
-        rare.get_or_insert_default().dependents.push(dependent);
+        let dependents = &mut rare.get_or_insert_default().dependents;
+        let mut left = Vec::new();
+        if dependents.len() == dependents.capacity() {
+            left.extend(dependents.extract_if(.., |dependent| dependent.is_left()));
+        }
+        dependents.push(dependent);
+        drop(rare);
+        drop(left);
         None
     }
 

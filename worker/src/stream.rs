@@ -40,6 +40,8 @@ use std::fmt;
 use std::iter::FusedIterator;
 use std::marker::PhantomData;
 use std::sync::Arc;
+#[cfg(feature = "async")]
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use mobula_store::ClientKey;
@@ -47,12 +49,17 @@ use mobula_store::ClientKey;
 pub(crate) use self::inflow::Inflow;
 use self::inflow::Next;
 pub(crate) use self::outflow::{Outflows, Outlet};
+#[cfg(feature = "async")]
+use crate::asynchrony;
 use crate::call::{self, Call};
 use crate::cancel::CancelOptions;
 use crate::context;
 use crate::core::Core;
+use crate::deferred::Work;
 use crate::error::{Error, Result};
 use crate::executor::Lending;
+#[cfg(feature = "async")]
+use crate::executor::Loan;
 use crate::frames;
 use crate::pending::CallRefs;
 use crate::pump::{self, Wait};
@@ -83,7 +90,7 @@ impl<T> Returns for Stream<T> {
         let (core, call) = match birth {
             Birth::Pending(core, call) | Birth::Task(core, call) => (Some(core), call),
             Birth::Failed(core, call, error) => {
-                inflow.end(Some(error.clone()));
+                inflow.end(Some(error.clone()), &mut Work::default());
                 (core, call)
             }
         };
@@ -94,6 +101,8 @@ impl<T> Returns for Stream<T> {
             window: WINDOW as u64,
             taken: 0,
             told: 0,
+            #[cfg(feature = "async")]
+            loan: None,
             item: PhantomData,
         };
         (stream, CallRefs::Stream(inflow))
@@ -169,6 +178,9 @@ pub struct ObjectRefStream<T> {
     /// How many items have been taken, and how many of these the maker has been told of.
     taken: u64,
     told: u64,
+    /// Of the task that waits for the next item.
+    #[cfg(feature = "async")]
+    loan: Option<Loan>,
     item: PhantomData<fn() -> T>,
 }
 
@@ -248,6 +260,37 @@ impl<T> ObjectRefStream<T> {
                 self.core.as_ref().map_or(Ok(()), |core| core.check_open())?;
                 context::check_wanted()?;
                 Err(Error::timeout(format!("item {} of a stream did not come in time", self.taken + 1)))
+            }
+        }
+    }
+
+    /// Gives the next item if it is there; if not, `cx` is woken when it is.
+    #[cfg(feature = "async")]
+    pub(crate) fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<ObjectRef<T>>> {
+        let next = self.inflow.poll_next(cx.waker());
+        match next {
+            Next::Item(outcome, from) => {
+                self.loan = None;
+                Poll::Ready(Some(self.hand_out(outcome, from)))
+            }
+            Next::End => {
+                self.loan = None;
+                Poll::Ready(None)
+            }
+            Next::Nothing => {
+                let ended = match &self.core {
+                    Some(core) => core.check_open().and_then(|()| context::check_wanted()),
+                    None => Ok(()),
+                };
+                if let Err(error) = ended {
+                    self.leave();
+                    self.loan = None;
+                    return Poll::Ready(Some(self.settled(Outcome::Failed(error))));
+                }
+                if self.loan.is_none() && !asynchrony::lends() {
+                    self.loan = Loan::of_this_call();
+                }
+                Poll::Pending
             }
         }
     }

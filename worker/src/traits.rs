@@ -46,11 +46,13 @@ pub(crate) struct WorkerTraits {
     pub(crate) groups: Vec<(String, u32)>,
     /// How long the value's destructor may take.
     pub(crate) shutdown_timeout: Duration,
+    /// The class has `async` methods.
+    pub(crate) is_async: bool,
 }
 
 impl Default for WorkerTraits {
     fn default() -> Self {
-        WorkerTraits { max_concurrency: 1, groups: Vec::new(), shutdown_timeout: SHUTDOWN_TIMEOUT }
+        WorkerTraits { max_concurrency: 1, groups: Vec::new(), shutdown_timeout: SHUTDOWN_TIMEOUT, is_async: false }
     }
 }
 
@@ -62,7 +64,7 @@ impl WorkerTraits {
 
     /// True if calls may run beside each other.
     pub(crate) fn is_concurrent(&self) -> bool {
-        self.max_concurrency > 1 || !self.groups.is_empty()
+        self.is_async || self.max_concurrency > 1 || !self.groups.is_empty()
     }
 }
 
@@ -77,6 +79,7 @@ mod tests {
             max_concurrency: 3,
             groups: vec![("io".to_owned(), 2)],
             shutdown_timeout: Duration::from_millis(7),
+            is_async: true,
         };
         let options = traits.to_options(&worker);
         assert_eq!(ActorTraits::from_options(&options), traits);

@@ -6,7 +6,7 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::ToTokens;
 use syn::{
-    Attribute, ImplItem, ImplItemFn, ItemImpl, Lifetime, Meta, Path, PathArguments, Receiver, ReturnType, Type,
+    Attribute, ImplItem, ImplItemFn, ItemImpl, Lifetime, Meta, Path, PathArguments, Receiver, ReturnType, Token, Type,
     Visibility,
 };
 
@@ -88,6 +88,8 @@ pub(super) struct Method {
     pub(super) name: Ident,
     /// Whether it takes `&mut self`.
     pub(super) exclusive: bool,
+    /// Where it says that it is `async`.
+    pub(super) asyncness: Option<Token![async]>,
     pub(super) parameters: Parameters,
     pub(super) returns: Returns,
     pub(super) max_task_retries: Option<i32>,
@@ -140,6 +142,7 @@ impl Class {
                 class.admit(function, errors);
             }
         }
+        class.check_sharing(errors);
         if !has_new && whole_block_stands {
             errors.add(
                 &block.self_ty,
@@ -147,6 +150,18 @@ impl Class {
             );
         }
         (whole_block_stands && !class.constructors.is_empty()).then_some(class)
+    }
+
+    /// Complains about `&mut self` where others run while a method waits.
+    fn check_sharing(&self, errors: &mut Errors) {
+        if self.methods.iter().any(|method| method.asyncness.is_some()) {
+            for method in self.methods.iter().filter(|method| method.exclusive) {
+                errors.add(
+                    &method.name,
+                    "a class with `async` methods has none with `&mut self`, since others run while one waits: take `&self`, and keep what changes in a `Mutex` or an atomic",
+                );
+            }
+        }
     }
 
     /// Takes in a function of the block: `new`, a remote method, or none of the two.
@@ -258,11 +273,18 @@ impl Class {
         let self_type = Some(&self.self_type);
         let returns = Returns::of(&signature.output, num_returns, self_type, errors);
         returns.check_keys(&keys, "max_task_retries", errors);
+        if signature.asyncness.is_some() && returns.is_stream() {
+            errors.add(
+                &signature.output,
+                "an `async` method cannot return a stream: its items are made one by one, on a thread; leave `async` away",
+            );
+        }
         let method = Method {
             conditions: attributes::conditions(&function.attrs),
             travelling: attributes::travelling(&function.attrs),
             name: name.clone(),
             exclusive,
+            asyncness: signature.asyncness,
             parameters: Parameters::of(signature, self_type),
             returns,
             max_task_retries: keys.retries("max_task_retries", errors),

@@ -32,7 +32,7 @@ use crate::attributes;
 use crate::fingerprint::{self, Fingerprint};
 use crate::keys::option_tokens;
 use crate::launcher;
-use crate::signature::{UnrawText, generated_name};
+use crate::signature::{UnrawText, generated_at, generated_name};
 
 use super::class::{Class, ClassDefaults, Constructor, Method, Note};
 
@@ -184,7 +184,11 @@ fn table(class: &Class) -> TokenStream {
         let stream_backpressure = option_tokens(method.stream_backpressure);
         let concurrency_group = option_tokens(method.concurrency_group.as_ref());
         let call = call_name(&method.name);
-        let run = if method.exclusive { emit!(__p::Run::Exclusive(#call)) } else { emit!(__p::Run::Shared(#call)) };
+        let run = match method {
+            Method { asyncness: Some(_), .. } => emit!(__p::Run::Async(#call)),
+            Method { exclusive: true, .. } => emit!(__p::Run::Exclusive(#call)),
+            _ => emit!(__p::Run::Shared(#call)),
+        };
         emit! {
             #conditions
             __p::MethodDef {
@@ -222,6 +226,34 @@ fn call(class: &Class, method: &Method) -> TokenStream {
     let name = generated_name(&method.name);
     let reads = method.parameters.reads();
     let locals = method.parameters.locals();
+    if let Some(asyncness) = method.asyncness {
+        let writes = method.returns.writes(&emit!(<#self_type>::#name(&*__actor, #locals).await));
+        // A future that cannot change threads is the error of its own `async`.
+        let body = emit! {
+            let __done: ::core::result::Result<(), __p::CallError> = async {
+                let __out = &mut __out;
+                #writes
+            }
+            .await;
+            (__out, __done)
+        };
+        let span = generated_at(&asyncness);
+        let boxed = quote_spanned!(span=> ::std::boxed::Box::pin(async move { #body }));
+        return emit! {
+            #conditions
+            fn #function(
+                __actor: ::std::sync::Arc<dyn ::core::any::Any + ::core::marker::Send + ::core::marker::Sync>,
+                __args: &mut __p::ArgReader<'_>,
+                mut __out: __p::ReturnWriter,
+            ) -> ::core::result::Result<__p::AsyncCall, __p::CallError> {
+                let ::core::result::Result::Ok(__actor) = __actor.downcast::<#self_type>() else {
+                    return ::core::result::Result::Err(__p::CallError::wrong_state());
+                };
+                #reads
+                ::core::result::Result::Ok(#boxed)
+            }
+        };
+    }
     let writes = method.returns.writes(&emit!(<#self_type>::#name(__actor, #locals)));
     let (reference, downcast) =
         if method.exclusive { (emit!(&mut), emit!(downcast_mut)) } else { (emit!(&), emit!(downcast_ref)) };

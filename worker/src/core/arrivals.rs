@@ -124,12 +124,12 @@ impl Core {
                             self.outcome(Some(value))
                         }
                     };
-                    inflow.push(from, outcome);
+                    inflow.push(from, outcome, work);
                 }
             }
             Some(Frame::FailedItem { call, error }) => {
                 if let Some(inflow) = answers.inflow(call) {
-                    inflow.push(from, Outcome::Failed(Error::from_bytes(error)));
+                    inflow.push(from, Outcome::Failed(Error::from_bytes(error)), work);
                 }
             }
             Some(Frame::Taken { task, count }) => self.outflows.taken(task, count),
@@ -189,7 +189,7 @@ impl Core {
         let PendingCall { refs, callee, holds, .. } = pending;
         callee.answered();
         if let CallRefs::Stream(inflow) = &refs {
-            inflow.end(None);
+            inflow.end(None, work);
         }
         refs.for_each(|unanswered| {
             let outcome = match values.next().flatten() {
@@ -306,6 +306,9 @@ impl Core {
         }
         self.leases.clear();
         self.set_closed();
+        // Nobody looks at them any more.
+        let borrowed = std::mem::take(&mut *lock(&self.borrowed));
+        work.add(borrowed.iter().map(|(_, dependent)| dependent.clone()).collect());
     }
 
     fn settle(&self, pending: PendingCall, error: &Error, work: &mut Work) {
@@ -348,7 +351,14 @@ impl Core {
         if !inner.is_borrowed() {
             return inner.await_by(dependent);
         }
-        lock(&self.borrowed).push((inner.clone(), dependent));
+        let mut borrowed = lock(&self.borrowed);
+        let mut left = Vec::new();
+        if borrowed.len() == borrowed.capacity() {
+            left.extend(borrowed.extract_if(.., |(_, dependent)| dependent.is_left()));
+        }
+        borrowed.push((inner.clone(), dependent));
+        drop(borrowed);
+        drop(left);
         self.has_borrowed.store(true, Ordering::SeqCst);
         self.pump.kick_service();
         None

@@ -122,6 +122,8 @@ impl Shared {
                 Some(value) => run(&mut **value, args, out),
                 None => Err(CallError::wrong_state()),
             },
+            #[cfg(feature = "async")]
+            Run::Async(_) => Err(CallError::wrong_state()),
         }
     }
 

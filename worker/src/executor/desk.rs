@@ -39,6 +39,12 @@ impl Desk {
         Desk { class, scope, writer: ReturnWriter::default(), last_caller: None, serial, behind: Vec::new() }
     }
 
+    /// Returns what its thread has entered.
+    #[cfg(feature = "async")]
+    pub(super) fn scope(&self) -> &Rc<Scope> {
+        &self.scope
+    }
+
     /// Waits until a caller has all answers that were made before its next call begins (WK-61).
     #[cold]
     fn catch_up(core: &Core, behind: &mut Vec<Arc<Peer>>, caller: &Arc<Peer>) {

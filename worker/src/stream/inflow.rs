@@ -11,9 +11,14 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+#[cfg(feature = "async")]
+use std::task::Waker;
 
 use mobula_store::ClientKey;
 
+#[cfg(feature = "async")]
+use crate::asynchrony::Waiter;
+use crate::deferred::{Dependent, Work};
 use crate::error::Error;
 use crate::refs::Outcome;
 
@@ -28,6 +33,8 @@ struct State {
     ready: VecDeque<Outcome>,
     /// The process that makes the items, once one has come.
     from: Option<ClientKey>,
+    /// The future that waits for the next one.
+    reader: Option<Dependent>,
     end: End,
 }
 
@@ -59,24 +66,41 @@ pub(super) struct Left {
 }
 
 impl Inflow {
-    /// Adds an item that has arrived; drops it if nobody wants it (STREAM-4).
-    pub(crate) fn push(&self, from: ClientKey, item: Outcome) {
+    /// Adds an item that has arrived; drops it if nobody wants it (STREAM-4). Who waited is added to `work`.
+    pub(crate) fn push(&self, from: ClientKey, item: Outcome, work: &mut Work) {
         let mut state = self.lock();
         if let End::Open = state.end {
             state.from = Some(from);
             state.ready.push_back(item);
+            work.add(state.reader.take().into_iter().collect());
         } else {
             drop(state);
             drop(item);
         }
     }
 
-    /// Ends the stream; the first end counts.
-    pub(crate) fn end(&self, error: Option<Error>) {
+    /// Ends the stream; the first end counts. Who waited is added to `work`.
+    pub(crate) fn end(&self, error: Option<Error>, work: &mut Work) {
         let mut state = self.lock();
         if let End::Open = state.end {
             state.end = error.map_or(End::Over, End::Failed);
+            work.add(state.reader.take().into_iter().collect());
         }
+    }
+
+    /// Takes what comes next; if nothing has come, `waker` is called when it does.
+    #[cfg(feature = "async")]
+    pub(super) fn poll_next(&self, waker: &Waker) -> Next {
+        let next = self.next();
+        if !matches!(next, Next::Nothing) {
+            return next;
+        }
+        // Made, and the one before dropped, without the lock: a waker is the user's code.
+        let waiter = Waiter::new(1, waker);
+        let before = self.lock().reader.replace(Dependent::Waiter(waiter));
+        drop(before);
+        // What came before it was known (ASYNC-2).
+        self.next()
     }
 
     pub(super) fn next(&self) -> Next {
@@ -105,8 +129,9 @@ impl Inflow {
         let mut state = self.lock();
         let ready = std::mem::take(&mut state.ready);
         let end = std::mem::replace(&mut state.end, End::Over);
+        let reader = state.reader.take();
         drop(state);
-        drop(ready);
+        drop((ready, reader));
         match end {
             End::Open => Left { open: true, error: None },
             End::Failed(error) => Left { open: false, error: Some(error) },
@@ -140,12 +165,12 @@ mod tests {
     fn items_come_before_the_end_and_the_error_is_the_last_one() {
         let inflow = Inflow::default();
         assert!(matches!(inflow.next(), Next::Nothing) && !inflow.is_done());
-        inflow.push(FROM, item(1));
-        inflow.push(FROM, item(2));
+        inflow.push(FROM, item(1), &mut Work::default());
+        inflow.push(FROM, item(2), &mut Work::default());
         assert!(matches!(inflow.next(), Next::Item(_, Some(FROM))));
-        inflow.end(Some(Error::system("first")));
-        inflow.end(Some(Error::system("second")));
-        inflow.push(FROM, item(3));
+        inflow.end(Some(Error::system("first")), &mut Work::default());
+        inflow.end(Some(Error::system("second")), &mut Work::default());
+        inflow.push(FROM, item(3), &mut Work::default());
         assert_eq!(byte(inflow.next()), Some(2));
         assert!(!inflow.is_done(), "the error is to come");
         let Next::Item(Outcome::Failed(error), None) = inflow.next() else { panic!("no error") };
@@ -156,10 +181,10 @@ mod tests {
     #[test]
     fn who_leaves_gets_nothing_more() {
         let inflow = Inflow::default();
-        inflow.push(FROM, item(1));
+        inflow.push(FROM, item(1), &mut Work::default());
         assert!(inflow.leave().open);
-        inflow.push(FROM, item(2));
-        inflow.end(Some(Error::system("late")));
+        inflow.push(FROM, item(2), &mut Work::default());
+        inflow.end(Some(Error::system("late")), &mut Work::default());
         assert!(inflow.is_done() && !inflow.leave().open);
     }
 }
