@@ -132,13 +132,16 @@ fn the_ps_suite_has_its_rows() {
 fn the_ray_suite_has_its_rows() {
     let rows = rows("ray");
     let calls = "multi_client_put_calls_Plasma_Store single_client_tasks_async multi_client_tasks_async \
-                 1_1_actor_calls_async 1_n_actor_calls_async n_n_actor_calls_async n_n_actor_calls_with_arg_async";
+                 1_1_actor_calls_async 1_n_actor_calls_async n_n_actor_calls_async n_n_actor_calls_with_arg_async \
+                 1_1_async_actor_calls_async 1_1_async_actor_calls_with_args_async \
+                 1_n_async_actor_calls_async n_n_async_actor_calls_async";
     beside(&rows, "1/s", &calls.split(' ').map(|row| (row, "limit_stream")).collect::<Vec<_>>());
     let rates = [
         ("single_client_get_calls_Plasma_Store", "limit_atomic_pair"),
         ("single_client_put_calls_Plasma_Store", "limit_atomic_pair"),
         ("single_client_tasks_sync", "limit_spin_rtt"),
         ("1_1_actor_calls_sync", "limit_spin_rtt"),
+        ("1_1_async_actor_calls_sync", "limit_spin_rtt"),
         ("single_client_tasks_and_get_batch", "null"),
         ("single_client_get_object_containing_10k_refs", "null"),
         ("single_client_wait_1k_refs", "null"),

@@ -9,6 +9,7 @@ mod support;
 mod pages;
 
 mod actors;
+mod r#async;
 mod cancelling;
 mod channels;
 mod debugging;

@@ -16,12 +16,16 @@
 //! | `1_n_actor_calls_async` | one of 5,000 calls of each of n actors by one client |
 //! | `n_n_actor_calls_async` | one of 5,000 calls of each of 4 clients, spread over n actors |
 //! | `n_n_actor_calls_with_arg_async` | one of 1,000 calls in each of n pairs, with a ref as argument |
+//! | `1_1_async_actor_calls_sync`, `.._async`, `.._with_args_async` | as above, of an `async` method; with an integer |
+//! | `1_n_async_actor_calls_async`, `n_n_async_actor_calls_async` | as above, of `async` methods |
 //!
 //! `value` is what Ray prints: operations, or gigabytes, a second. The workloads are those of the suites
 //! `calls` and `tasks`; n is half of the CPUs, but at least 2. Quick sessions put, call and submit less.
 //! Ray's clients of `n_n` are tasks, ours are actors; what Ray fills with zeros has other numbers here,
-//! because untouched zeros are no memory that is read. Rows with `async` methods, concurrency inside of
-//! an actor, placement groups and Ray's proxy are left out: Mobula has none of these.
+//! because untouched zeros are no memory that is read. Rows with concurrency inside of an actor, placement
+//! groups and Ray's proxy are left out.
+
+mod awaited;
 
 use std::hint::black_box;
 
@@ -63,6 +67,7 @@ pub(crate) fn run(session: &mut Session<'_>) -> Result<()> {
     gigabytes(session)?;
     of_tasks(session)?;
     of_actors(session)?;
+    awaited::measure(session)?;
     runtime.shutdown();
     Ok(())
 }
