@@ -165,7 +165,7 @@ fn the_channel_suite_has_its_rows() {
 #[test]
 fn the_queue_suite_has_its_rows() {
     let rows = rows("queue");
-    let rates = ["queue_1_1", "queue_1_1_batches", "queue_2_2", "queue_values_1_1"];
+    let rates = ["queue_1_1", "queue_1_1_batches", "queue_unbounded_1_1", "queue_2_2", "queue_values_1_1"];
     beside(&rows, "1/s", &rates.map(|row| (row, "limit_stream")));
 }
 

@@ -103,6 +103,11 @@ impl Arena {
     }
 
     /// Returns the address of bytes that are being written.
+    /// Returns how many bytes it has.
+    pub(crate) fn capacity(&self) -> usize {
+        self.len
+    }
+
     pub(crate) fn writable(&self, offset: usize, len: usize) -> Option<*mut u8> {
         let end = offset.checked_add(len)?;
         let start = self.write.as_ref()?.as_mut_ptr();
@@ -125,7 +130,8 @@ impl Arena {
         let read = |i: usize| {
             let at = start.wrapping_add(8 * i).cast::<u64>();
             // SAFETY: inside the mapping (checked by `sealed`); the object is sealed or owned by the caller, so
-            // nobody writes these bytes (ST-9); unaligned reads allow any offset.
+            // nobody writes these bytes (ST-9), but those of lists that change under a lock which the caller then has
+            // (board/children.rs); unaligned reads allow any offset.
             unsafe { at.read_unaligned() }
         };
         (0..count).map(read).collect()

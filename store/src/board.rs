@@ -26,6 +26,8 @@
 //! - **ST-B3** MUTABLE is set before an object can be found and taken away once, by one exchange, when nobody writes any
 //!   more ([`Board::freeze`]).
 
+pub(crate) mod children;
+
 use std::fmt;
 use std::time::Instant;
 
@@ -50,6 +52,8 @@ pub(crate) struct Board {
     unit: Unit,
     data: *mut u8,
     len: usize,
+    /// How many places for children it has.
+    places: usize,
 }
 
 // SAFETY: the memory is shared between processes anyway; every access is atomic or ruled by a protocol (ST-B1).
@@ -72,9 +76,25 @@ impl Board {
         words: &[(usize, u64)],
         options: ObjectOptions,
     ) -> Result<Board> {
+        Board::create_as(store, ObjectId::random(), kind, len, zeroed, words, options)
+    }
+
+    /// The same under a given id.
+    ///
+    /// # Errors
+    ///
+    /// [`is_exists`](Error::is_exists), and those of [`create`](Self::create).
+    pub(crate) fn create_as(
+        store: &Store,
+        id: ObjectId,
+        kind: u64,
+        len: usize,
+        zeroed: usize,
+        words: &[(usize, u64)],
+        options: ObjectOptions,
+    ) -> Result<Board> {
         let options = ObjectOptions { lifetime: Lifetime::Counted, mutable: true, ..options };
         let inner = store.shared_inner();
-        let id = ObjectId::random();
         let mut all = vec![(KIND, kind)];
         all.extend_from_slice(words);
         let (at, state) = inner.create_mutable(id, len, &options, zeroed.max(8), &all)?;
@@ -132,7 +152,10 @@ impl Board {
         let place = slot.place(state).filter(|place| len <= place.bytes());
         let offset = place.and_then(|place| place.offset());
         let data = offset.and_then(|offset| unit.body.arena.writable(offset, len)).ok_or_else(wrong)?;
-        let board = Board { unit, data, len };
+        let places = slot.children();
+        let list = len.checked_next_multiple_of(8).and_then(|end| places.checked_mul(8)?.checked_add(end));
+        let places = if list.is_some_and(|all| place.is_some_and(|place| all <= place.bytes())) { places } else { 0 };
+        let board = Board { unit, data, len, places };
         // SYNC board: what was written before the object could be found is there for who has found it.
         if len < 8 || kind.is_some_and(|kind| board.u64(KIND).load(Ordering::Acquire) != kind) {
             return Err(wrong());
@@ -215,6 +238,29 @@ impl Board {
         unsafe { &*word }
     }
 
+    /// Returns the word of a place for a child, if there is one of that number.
+    #[cfg(not(loom))]
+    fn place(&self, number: usize) -> Option<&AtomicU64> {
+        if number >= self.places {
+            return None;
+        }
+        let word = self.data.wrapping_add(self.len.next_multiple_of(8) + 8 * number).cast::<AtomicU64>();
+        // SAFETY: inside the object's block (`of` has held the list against its place), which the unit pins; aligned, as
+        // objects are to 64; changed through this alone, and read otherwise only under the lock that changes need.
+        Some(unsafe { &*word })
+    }
+
+    /// The same, modelled.
+    #[cfg(loom)]
+    fn place(&self, number: usize) -> Option<&AtomicU64> {
+        (number < self.places).then(|| self.unit.body.shared.ctl.u64(8 * number))
+    }
+
+    /// Returns how many bytes the store's memory has.
+    pub(crate) fn store_bytes(&self) -> usize {
+        self.unit.body.arena.capacity()
+    }
+
     /// Returns a modelled word. No model opens a board: what is modelled of its users has words of its own.
     #[cfg(loom)]
     pub(crate) fn u64(&self, at: usize) -> &AtomicU64 {
@@ -262,7 +308,7 @@ impl Board {
 
 impl Clone for Board {
     fn clone(&self) -> Self {
-        Board { unit: self.unit.clone(), data: self.data, len: self.len }
+        Board { unit: self.unit.clone(), data: self.data, len: self.len, places: self.places }
     }
 }
 

@@ -160,6 +160,31 @@ impl Drop for Nested<'_> {
     }
 }
 
+impl Nested<'_> {
+    /// Reads a place of a list of children.
+    pub(crate) fn child(&self, place: &AtomicU64) -> Option<SlotRef> {
+        Some(place.load(Ordering::Relaxed)).filter(|word| *word != slot::NO_CHILD).map(SlotRef::from_word)
+    }
+
+    /// Puts a child, which the caller holds, into an empty place of the list of a linked object.
+    pub(crate) fn add(&self, place: &AtomicU64, child: SlotRef) {
+        self.actor.slot(child).nested().fetch_add(1, Ordering::SeqCst);
+        // Between the two the count is too high, and set right by whoever takes over the lock (ST-19).
+        place.store(child.to_word(), Ordering::SeqCst);
+    }
+
+    /// Empties a place; returns the child, which is to be looked at when the lock is free.
+    pub(crate) fn remove(&self, place: &AtomicU64) -> Option<SlotRef> {
+        let child = self.child(place)?;
+        place.store(slot::NO_CHILD, Ordering::SeqCst);
+        let nested = self.actor.slot(child).nested();
+        if nested.load(Ordering::Relaxed) > 0 {
+            nested.fetch_sub(1, Ordering::SeqCst);
+        }
+        Some(child)
+    }
+}
+
 /// Where a client counts its own units: a word for each slot, or, if it only reads, for several.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Row {
@@ -579,7 +604,7 @@ impl<'a> Actor<'a> {
         futex::wake(word, u32::MAX, u32::MAX);
     }
 
-    fn nested_lock(&self, patience: Duration) -> Option<Nested<'a>> {
+    pub(crate) fn nested_lock(&self, patience: Duration) -> Option<Nested<'a>> {
         lock::acquire_within(self.shared, Lock::Nested, self.me, patience).map(|guard| self.with_nested(guard))
     }
 
@@ -605,14 +630,18 @@ impl<'a> Actor<'a> {
         self.slot(parent).linked().store(1, Ordering::SeqCst);
         drop(guard);
         for child in children {
-            let slot = self.slot(*child);
-            let state = slot.state();
-            // A3 for the new unit.
-            if state.generation() == child.generation && state.state() == slot::CONDEMNED && !state.has(slot::DELETED) {
-                self.revert(slot, state);
-            }
+            self.confirm_nested(*child);
         }
         true
+    }
+
+    /// A3 for a child that was counted: who is looking at it has not seen that.
+    pub(crate) fn confirm_nested(&self, child: SlotRef) {
+        let slot = self.slot(child);
+        let state = slot.state();
+        if state.generation() == child.generation && state.state() == slot::CONDEMNED && !state.has(slot::DELETED) {
+            self.revert(slot, state);
+        }
     }
 
     /// Takes the counts of an object's children back; false if another process has the lock.
@@ -650,7 +679,8 @@ impl<'a> Actor<'a> {
             fence(Ordering::Acquire);
             let now = slot.state();
             if now.flags() == state.flags() && slot.place_word(now).load(Ordering::Relaxed) == place {
-                return words.unwrap_or_default().into_iter().map(SlotRef::from_word).collect();
+                let words = words.unwrap_or_default().into_iter().filter(|word| *word != slot::NO_CHILD);
+                return words.map(SlotRef::from_word).collect();
             }
         }
     }

@@ -24,7 +24,7 @@ use crate::reap;
 use crate::room;
 use crate::search::{End, LOCK_PATIENCE, Search};
 use crate::shared::Shared;
-use crate::slot::{self, Slot, SlotRef, State};
+use crate::slot::{self, NO_CHILD, Slot, SlotRef, State};
 use crate::sync::Ordering;
 use crate::sys::clock;
 use crate::waits;
@@ -139,7 +139,7 @@ impl Inner {
             | if options.mutable { slot::MUTABLE } else { 0 };
         let at = self.reserve(id, len, bytes, flags, options)?;
         self.describe(at, id);
-        self.slot(at).size(len, options.metadata.len(), options.children.len());
+        self.slot(at).size(len, options.metadata.len(), options.listed());
         if let Err(error) = self.commit(at, id, len, fill..bytes) {
             self.unreserve(at);
             return Err(error);
@@ -189,7 +189,7 @@ impl Inner {
             },
             None => drop(self.with_memory(id, len, wants, options, take)?),
         }
-        self.slot(at).size(len, options.metadata.len(), options.children.len());
+        self.slot(at).size(len, options.metadata.len(), options.listed());
         self.commit(at, id, len, 0..bytes)?;
         self.fill_in(at, len, options)?;
         let slot = self.slot(at);
@@ -309,7 +309,7 @@ impl Inner {
     /// Returns where a creation gets a file of its own if there is no memory for it; none if it gets none.
     fn fallback(&self, bytes: usize, options: &ObjectOptions) -> Option<&Disk> {
         let fits = (1..=self.shared.layout.capacity).contains(&bytes);
-        let falls = fits && options.children.is_empty() && !options.mutable && outlet::falls_back(&self.shared);
+        let falls = fits && options.listed() == 0 && !options.mutable && outlet::falls_back(&self.shared);
         self.looks.disk().filter(|_| falls)
     }
 
@@ -381,16 +381,17 @@ impl Inner {
 
     /// Writes metadata and the list of children behind the data, and counts the children.
     fn fill_in(&self, at: SlotRef, len: usize, options: &ObjectOptions) -> Result<()> {
-        if options.metadata.is_empty() && options.children.is_empty() {
+        if options.metadata.is_empty() && options.listed() == 0 {
             return Ok(());
         }
         let tail = len.next_multiple_of(8);
         let children: Vec<SlotRef> = options.children.iter().map(|hold| hold.slot()).collect();
         let mut bytes = options.metadata.clone();
         bytes.resize(bytes.len().next_multiple_of(8), 0);
-        bytes.extend(children.iter().flat_map(|child| child.to_word().to_le_bytes()));
+        let words = children.iter().map(|child| child.to_word());
+        bytes.extend(words.chain(std::iter::repeat_n(NO_CHILD, options.places)).flat_map(u64::to_le_bytes));
         self.write(at, tail, &bytes)?;
-        if !children.is_empty() {
+        if options.listed() > 0 {
             let patience = self.patience(options);
             if !self.actor().link(at, &children, patience.saturating_add(LOCK_PATIENCE)) {
                 return Err(self.full(self.slot(at).id(), self.slot(at).len(), FullWhy::Waited(patience)));
@@ -522,5 +523,5 @@ impl Inner {
 /// Returns how many bytes of the arena an object takes: data, metadata, list of children.
 fn block_bytes(len: usize, options: &ObjectOptions) -> usize {
     let padded = |n: usize| n.checked_next_multiple_of(8).unwrap_or(usize::MAX);
-    padded(len).saturating_add(padded(options.metadata.len())).saturating_add(options.children.len().saturating_mul(8))
+    padded(len).saturating_add(padded(options.metadata.len())).saturating_add(options.listed().saturating_mul(8))
 }

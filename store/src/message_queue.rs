@@ -34,6 +34,10 @@
 //! producer sees it and gives the cell on, or the consumer sees the cell and waits for it. What was put before the close
 //! is taken, then consumers hear of it.
 //!
+//! # Without a bound
+//!
+//! A queue that grows is a chain of such boards, which the root of the queue holds ([`chain`]).
+//!
 //! # SIGKILL at any instruction
 //!
 //! - a producer before its exchange: nothing has happened; until FULL: the cell is skipped; after: the message is there.
@@ -50,6 +54,8 @@
 //!   stopped for 2^32 laps of at least [`FEWEST`] messages and comes back at just that.
 
 pub(crate) mod cells;
+mod chain;
+mod ring;
 
 use std::fmt;
 use std::hint::spin_loop;
@@ -59,17 +65,20 @@ use serde::de::Error as _;
 use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use self::cells::{Cells, Found};
+use self::chain::{Chain, Head, Link};
+use self::ring::{Put, Ring};
 use crate::board::Board;
 use crate::current::current;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::ObjectId;
 use crate::options::ObjectOptions;
 use crate::store::Store;
-use crate::sync::Ordering;
 use crate::transfer;
 
 const KIND: u64 = u64::from_le_bytes(*b"mbqueue1");
+/// Those of a queue without a bound: its root and its rings.
+const ROOT_KIND: u64 = u64::from_le_bytes(*b"mbqroot1");
+const RING_KIND: u64 = u64::from_le_bytes(*b"mbqring1");
 const H_CELLS: usize = 8;
 const H_BYTES: usize = 16;
 const H_CLOSED: usize = 128;
@@ -107,12 +116,27 @@ const LOOKS: u32 = 100;
 /// # Ok(())
 /// # }
 /// ```
-pub struct MessageQueue {
-    board: Board,
-    cells: u64,
-    bytes: usize,
-    /// What this client is called in words.
-    me: u32,
+pub struct MessageQueue(Shape);
+
+#[derive(Clone)]
+enum Shape {
+    Bounded(Ring),
+    Unbounded(Chain),
+}
+
+/// A message that was claimed, and where it is.
+enum Claim<'a> {
+    Here(&'a Ring, u64),
+    There(std::sync::Arc<Link>, u64),
+}
+
+impl Claim<'_> {
+    fn take<R>(self, take: impl FnOnce(&[u8]) -> R) -> R {
+        match self {
+            Claim::Here(ring, position) => ring.take(position, take),
+            Claim::There(link, position) => link.ring.take(position, take),
+        }
+    }
 }
 
 impl MessageQueue {
@@ -135,43 +159,74 @@ impl MessageQueue {
         if !(1..=MOST).contains(&capacity) {
             return Err(Error::invalid(format!("a queue has room for 1 to {MOST} messages, not {capacity}")));
         }
-        let cells = capacity.max(FEWEST).next_power_of_two();
-        let beyond = || Error::invalid(format!("a queue of {capacity} messages of {bytes} bytes is beyond memory"));
-        let stride = bytes.checked_next_multiple_of(64).and_then(|bytes| bytes.checked_add(CELL_HEADER));
-        let whole = stride.and_then(|stride| stride.checked_mul(cells)).and_then(|all| all.checked_add(CELLS));
-        let whole = whole.ok_or_else(beyond)?;
-        let words = [(H_CELLS, cells as u64), (H_BYTES, bytes as u64)];
-        MessageQueue::of(Board::create(store, KIND, whole, whole, &words, ObjectOptions::new())?)
+        let name = (ObjectId::random(), KIND);
+        Ok(MessageQueue(Shape::Bounded(Ring::create(store, name, capacity, bytes, ObjectOptions::new())?)))
     }
 
-    /// Reads what a queue says of itself (ST-B2).
-    fn of(board: Board) -> Result<Self> {
-        let number = |at: usize| usize::try_from(board.u64(at).load(Ordering::Relaxed)).unwrap_or(usize::MAX);
-        let (cells, bytes) = (number(H_CELLS), number(H_BYTES));
-        let stride = bytes.checked_next_multiple_of(64).and_then(|bytes| bytes.checked_add(CELL_HEADER));
-        let whole = stride.and_then(|stride| stride.checked_mul(cells)).and_then(|all| all.checked_add(CELLS));
-        if !cells.is_power_of_two() || whole.is_none_or(|whole| whole > board.len()) {
-            return Err(Error::invalid(format!("queue {} contradicts itself", board.id())));
-        }
-        let me = cells::name(board.me());
-        Ok(MessageQueue { board, cells: cells as u64, bytes, me })
+    /// Makes a queue in the process's store without a bound, for messages of up to `bytes` bytes.
+    ///
+    /// A put never waits for room: it makes some, as long as the store has memory. What was taken gives its memory back,
+    /// but for room for about as many as ever waited at once, and for 64 at least, which stays until the queue is gone.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`unbounded_in`](Self::unbounded_in); [`is_disconnected`](Error::is_disconnected) before initialisation.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use mobula_store::{MessageQueue, Store, StoreOptions};
+    /// # fn main() -> mobula_store::Result<()> {
+    /// # let store = Store::create(StoreOptions::new(1 << 20))?;
+    /// let queue = MessageQueue::unbounded_in(&store, 16)?;
+    /// (0..1_000u32).try_for_each(|n| queue.put(&n.to_le_bytes(), None))?;
+    /// assert_eq!(queue.get(None, |message| message.to_vec())?, [0; 4]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn unbounded(bytes: usize) -> Result<Self> {
+        Self::unbounded_in(&current()?, bytes)
     }
 
-    /// Returns how many messages there is room for.
+    /// Makes a queue without a bound in a store; see [`unbounded`](Self::unbounded).
+    ///
+    /// # Errors
+    ///
+    /// [`is_store_full`](Error::is_store_full), [`is_invalid_argument`](Error::is_invalid_argument) for messages beyond memory.
+    pub fn unbounded_in(store: &Store, bytes: usize) -> Result<Self> {
+        Chain::create(store, bytes).map(|chain| MessageQueue(Shape::Unbounded(chain)))
+    }
+
+    /// Returns how many messages there is room for; `usize::MAX` if it has no bound.
     pub fn capacity(&self) -> usize {
-        self.cells as usize
+        match &self.0 {
+            Shape::Bounded(ring) => ring.cells as usize,
+            Shape::Unbounded(_) => usize::MAX,
+        }
+    }
+
+    /// The board that all who wait sleep on, and that is the queue's name.
+    fn board(&self) -> &Board {
+        match &self.0 {
+            Shape::Bounded(ring) => &ring.board,
+            Shape::Unbounded(chain) => &chain.root,
+        }
     }
 
     /// Returns the most bytes that a message can have.
     pub fn max_len(&self) -> usize {
-        self.bytes
+        match &self.0 {
+            Shape::Bounded(ring) => ring.bytes,
+            Shape::Unbounded(chain) => chain.bytes,
+        }
     }
 
     /// Returns about how many messages wait: others put and take them meanwhile.
     pub fn len(&self) -> usize {
-        let (head, tail) = (self.board.u64(H_HEAD), self.board.u64(H_TAIL));
-        let waiting = tail.load(Ordering::Relaxed).saturating_sub(head.load(Ordering::Relaxed));
-        waiting.min(self.cells) as usize
+        match &self.0 {
+            Shape::Bounded(ring) => ring.len(),
+            Shape::Unbounded(chain) => chain.len(),
+        }
     }
 
     /// Says whether about no message waits.
@@ -181,13 +236,23 @@ impl MessageQueue {
 
     /// Says whether the queue was closed.
     pub fn is_closed(&self) -> bool {
-        self.board.u64(H_CLOSED).load(Ordering::SeqCst) != 0
+        match &self.0 {
+            Shape::Bounded(ring) => ring.is_over(),
+            Shape::Unbounded(chain) => chain.is_closed(),
+        }
     }
 
     /// Closes the queue for all: nothing more is put, and when what is there is taken, consumers are told.
     pub fn close(&self) {
-        if self.board.usable().is_ok() && self.board.u64(H_CLOSED).swap(1, Ordering::SeqCst) == 0 {
-            self.board.wake();
+        if self.board().usable().is_err() {
+            return;
+        }
+        let new = match &self.0 {
+            Shape::Bounded(ring) => ring.end(),
+            Shape::Unbounded(chain) => chain.close(),
+        };
+        if new {
+            self.board().wake();
         }
     }
 
@@ -196,10 +261,11 @@ impl MessageQueue {
     /// # Errors
     ///
     /// [`is_closed`](Error::is_closed), [`is_timeout`](Error::is_timeout), or [`is_full`](Error::is_full) for a timeout of
-    /// zero; [`is_invalid_argument`](Error::is_invalid_argument) for a message that is too long.
+    /// zero; [`is_invalid_argument`](Error::is_invalid_argument) for a message that is too long;
+    /// [`is_store_full`](Error::is_store_full) if it has no bound, and the store no memory.
     pub fn put(&self, message: &[u8], timeout: Option<Duration>) -> Result<()> {
         self.put_quietly(message, timeout)?;
-        self.board.wake();
+        self.board().wake();
         Ok(())
     }
 
@@ -218,7 +284,7 @@ impl MessageQueue {
             // Who sleeps is woken once, or before this side sleeps itself.
             let put = match self.put_quietly(message, Some(Duration::ZERO)) {
                 Err(error) if error.is_full() && timeout.is_none_or(|timeout| !timeout.is_zero()) => {
-                    self.board.wake();
+                    self.board().wake();
                     self.put_quietly(message, timeout)
                 }
                 other => other,
@@ -229,45 +295,34 @@ impl MessageQueue {
                 Err(_) => break,
             }
         }
-        self.board.wake();
+        self.board().wake();
         Ok(count)
     }
 
     fn put_quietly(&self, message: &[u8], timeout: Option<Duration>) -> Result<()> {
-        if message.len() > self.bytes {
+        if message.len() > self.max_len() {
             return Err(Error::invalid(format!(
                 "a message of {} bytes does not fit into queue {}, whose messages have {} at most",
                 message.len(),
-                self.board.id(),
-                self.bytes
+                self.board().id(),
+                self.max_len()
             )));
         }
-        self.board.usable()?;
-        let position = self.wait(timeout, "room", || {
-            if self.is_closed() {
-                return Some(Err(self.closed()));
+        self.board().usable()?;
+        let ring = match &self.0 {
+            Shape::Bounded(ring) => ring,
+            Shape::Unbounded(chain) => return if chain.put(message)? { Ok(()) } else { Err(self.closed()) },
+        };
+        self.wait(timeout, "room", || match ring.put(message, || ring.is_over()) {
+            Put::Done => Some(Ok(())),
+            Put::Full => None,
+            Put::Nonsense => Some(Err(ring.nonsense())),
+            Put::Over => {
+                // A consumer may have waited for the cell that was given up.
+                ring.board.wake();
+                Some(Err(self.closed()))
             }
-            match self.cells().claim_empty() {
-                Found::Mine(position) => Some(Ok(position)),
-                Found::Nothing => None,
-                Found::Nonsense => Some(Err(self.nonsense())),
-            }
-        })?;
-        let (cells, cell) = (self.cells(), self.cells().at(position));
-        // After the exchange, in one order with the close ("Closing").
-        if self.is_closed() {
-            cells.give_up(position);
-            self.board.wake();
-            return Err(self.closed());
-        }
-        self.board.u64(cell + C_LEN).store(message.len() as u64, Ordering::Relaxed);
-        if let Some(bytes) = self.board.bytes(cell + CELL_HEADER, message.len()) {
-            // SAFETY: inside the board; the cell is this thread's until the store below (ST-Q1), and `message` is not in it:
-            // nobody has a slice of a cell that is EMPTY.
-            unsafe { std::ptr::copy_nonoverlapping(message.as_ptr(), bytes, message.len()) };
-        }
-        cells.publish(position);
-        Ok(())
+        })
     }
 
     /// Takes the next message, waiting for one for at most `timeout` (`None` for ever, zero not at all), and shows it to
@@ -281,7 +336,7 @@ impl MessageQueue {
     /// [`is_empty`](Error::is_empty) for a timeout of zero.
     pub fn get<R>(&self, timeout: Option<Duration>, take: impl FnOnce(&[u8]) -> R) -> Result<R> {
         let taken = self.get_quietly(timeout, take)?;
-        self.board.wake();
+        self.board().wake();
         Ok(taken)
     }
 
@@ -299,57 +354,50 @@ impl MessageQueue {
         while count < most && self.get_quietly(Some(Duration::ZERO), &mut take).is_ok() {
             count += 1;
         }
-        self.board.wake();
+        self.board().wake();
         Ok(count)
     }
 
     fn get_quietly<R>(&self, timeout: Option<Duration>, take: impl FnOnce(&[u8]) -> R) -> Result<R> {
-        /// Gives a cell back, also when it is left by a panic.
-        struct Taken<'a>(Cells<'a, Board>, u64);
-        impl Drop for Taken<'_> {
-            fn drop(&mut self) {
-                self.0.give_up(self.1);
+        self.board().usable()?;
+        let claim = self.wait(timeout, "message", || match &self.0 {
+            Shape::Bounded(ring) => {
+                // Before the look at the cells ("Closing").
+                let closed = ring.is_over();
+                match ring.claim() {
+                    Ok(Some(position)) => Some(Ok(Claim::Here(ring, position))),
+                    Ok(None) if closed && ring.is_drained() => Some(Err(self.closed())),
+                    Ok(None) => None,
+                    Err(error) => Some(Err(error)),
+                }
             }
-        }
-        self.board.usable()?;
-        let position = self.wait(timeout, "message", || {
-            // Before the look at the cells ("Closing").
-            let closed = self.is_closed();
-            match self.cells().claim_full() {
-                Found::Mine(position) => Some(Ok(position)),
-                Found::Nothing if closed && self.cells().is_drained() => Some(Err(self.closed())),
-                Found::Nothing => None,
-                Found::Nonsense => Some(Err(self.nonsense())),
-            }
+            Shape::Unbounded(chain) => match chain.claim() {
+                Ok(Head::Mine(link, position)) => Some(Ok(Claim::There(link, position))),
+                Ok(Head::Nothing) => None,
+                Ok(Head::Closed) => Some(Err(self.closed())),
+                Err(error) => Some(Err(error)),
+            },
         })?;
-        let cell = self.cells().at(position);
-        let _taken = Taken(self.cells(), position);
-        let len = self.board.u64(cell + C_LEN).load(Ordering::Relaxed);
-        let len = usize::try_from(len).unwrap_or(usize::MAX).min(self.bytes);
-        let message = match self.board.bytes(cell + CELL_HEADER, len) {
-            // SAFETY: inside the board, which this handle pins; the cell is this thread's until `_taken` is dropped (ST-Q1).
-            Some(bytes) if len > 0 => unsafe { std::slice::from_raw_parts(bytes.cast_const(), len) },
-            _ => &[],
-        };
-        Ok(take(message))
+        Ok(claim.take(take))
     }
 
     /// Waits until `ready` gives a value: looks for a while, then sleeps.
-    fn wait(
+    fn wait<R>(
         &self,
         timeout: Option<Duration>,
         what: &str,
-        mut ready: impl FnMut() -> Option<Result<u64>>,
-    ) -> Result<u64> {
+        mut ready: impl FnMut() -> Option<Result<R>>,
+    ) -> Result<R> {
         if let Some(found) = ready() {
             return found;
         }
+        let board = self.board();
         let late = || match (timeout, what) {
             (Some(after), _) if !after.is_zero() => {
-                ErrorKind::Late { what: format!("{what} in queue {}", self.board.id()), after }
+                ErrorKind::Late { what: format!("{what} in queue {}", board.id()), after }
             }
-            (_, "room") => ErrorKind::Full(format!("queue {} is full", self.board.id())),
-            _ => ErrorKind::Empty(format!("queue {} is empty", self.board.id())),
+            (_, "room") => ErrorKind::Full(format!("queue {} is full", board.id())),
+            _ => ErrorKind::Empty(format!("queue {} is empty", board.id())),
         };
         if timeout.is_some_and(|timeout| timeout.is_zero()) {
             return Err(late().into());
@@ -364,45 +412,48 @@ impl MessageQueue {
             }
         }
         let deadline = timeout.and_then(|timeout| start.checked_add(timeout));
-        self.board.wait(deadline, ready).unwrap_or_else(|| Err(late().into()))
+        board.wait(deadline, ready).unwrap_or_else(|| Err(late().into()))
     }
 
     fn closed(&self) -> Error {
-        ErrorKind::Closed(format!("queue {} was closed", self.board.id())).into()
+        ErrorKind::Closed(format!("queue {} was closed", self.board().id())).into()
     }
 
-    #[cold]
-    fn nonsense(&self) -> Error {
-        ErrorKind::Corrupt(vec![format!("the cells of queue {} contradict each other", self.board.id())]).into()
-    }
-
-    /// The cells, as this client works on them.
-    fn cells(&self) -> Cells<'_, Board> {
-        let stride = self.bytes.next_multiple_of(64) + CELL_HEADER;
-        Cells { memory: &self.board, cells: self.cells, stride, me: self.me }
+    fn of(store: &Store, id: ObjectId) -> Result<Self> {
+        match Board::open(store, id, KIND) {
+            Err(error) if error.is_invalid_argument() => {
+                let root = Board::open(store, id, ROOT_KIND)?;
+                Chain::of(root).map(|chain| MessageQueue(Shape::Unbounded(chain)))
+            }
+            board => board.and_then(Ring::of).map(|ring| MessageQueue(Shape::Bounded(ring))),
+        }
     }
 }
 
 impl Clone for MessageQueue {
     fn clone(&self) -> Self {
-        MessageQueue { board: self.board.clone(), cells: self.cells, bytes: self.bytes, me: self.me }
+        MessageQueue(self.0.clone())
     }
 }
 
 impl fmt::Debug for MessageQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "MessageQueue({}, about {} of {})", self.board.id(), self.len(), self.cells)
+        write!(f, "MessageQueue({}, about {}", self.board().id(), self.len())?;
+        match &self.0 {
+            Shape::Bounded(ring) => write!(f, " of {})", ring.cells),
+            Shape::Unbounded(_) => f.write_str(")"),
+        }
     }
 }
 
 impl Serialize for MessageQueue {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if !transfer::note(self.board.hold()) {
+        if !transfer::note(self.board().hold()) {
             return Err(S::Error::custom(
                 "a queue can only be serialised into an argument, result or object of Mobula",
             ));
         }
-        self.board.id().serialize(serializer)
+        self.board().id().serialize(serializer)
     }
 }
 
@@ -412,7 +463,7 @@ impl<'de> Deserialize<'de> for MessageQueue {
             D::Error::custom("a queue can only be deserialised from an argument, result or object of Mobula")
         })?;
         let id = ObjectId::deserialize(deserializer)?;
-        Board::open(&store, id, KIND).and_then(MessageQueue::of).map_err(transfer::refuse)
+        MessageQueue::of(&store, id).map_err(transfer::refuse)
     }
 }
 

@@ -149,11 +149,18 @@ pub struct ObjectOptions {
     pub(crate) notify: bool,
     /// The bytes stay writable after the seal (board.rs).
     pub(crate) mutable: bool,
+    /// Places for children that it gets later (board/children.rs).
+    pub(crate) places: usize,
 }
 
 impl ObjectOptions {
     /// The most bytes of metadata that an object can have.
     pub const MAX_METADATA: usize = 64 << 10;
+
+    /// Returns how many children are listed behind its bytes.
+    pub(crate) fn listed(&self) -> usize {
+        self.children.len() + self.places
+    }
 
     /// Describes an object without metadata that stays until it is deleted.
     pub fn new() -> Self {

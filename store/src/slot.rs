@@ -142,6 +142,9 @@ pub(crate) struct SlotRef {
     pub(crate) generation: u32,
 }
 
+/// What stands in a place of a list of children that is empty.
+pub(crate) const NO_CHILD: u64 = u64::MAX;
+
 impl SlotRef {
     /// Packs into the word that stands in a parent's list of children.
     pub(crate) const fn to_word(self) -> u64 {

@@ -33,5 +33,9 @@ fn check() -> mobula::Result<()> {
     queue.close(); // what is there is taken, then consumers are told
     assert_eq!(mobula::get_all(&consumers)?.iter().sum::<usize>(), 20);
     assert!(queue.put(&(1, String::new())).is_err_and(|error| error.is_closed()));
+
+    let log = Queue::<u64>::unbounded_with_value_bytes(16)?;
+    (0..100_000).try_for_each(|n| log.put(&n))?; // nobody takes any yet
+    assert_eq!((log.len(), log.get()?), (100_000, 0));
     Ok(())
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use mobula::{Array, Queue};
 
-use self::support::{all_space_back, get, signal, start, stats};
+use self::support::{all_space_back, eventually, get, signal, start, stats};
 
 /// What comes behind all others.
 const LAST: u64 = 1_000;
@@ -52,6 +52,24 @@ impl Hand {
             let value = queue.get()?;
             queue.put(&value)?;
         }
+    }
+}
+
+/// Puts numbers, without an end, into a queue that has none either.
+struct Fountain;
+
+#[mobula::actor]
+impl Fountain {
+    pub fn new() -> Self {
+        Fountain
+    }
+
+    pub fn pid(&self) -> u32 {
+        std::process::id()
+    }
+
+    pub fn flow(&self, queue: Queue<(u8, u64)>, name: u8) -> mobula::Result<()> {
+        (0..).try_for_each(|n| queue.put(&(name, n)))
     }
 }
 
@@ -111,6 +129,69 @@ fn it_outlives_its_maker_and_the_death_of_any_user() {
 }
 
 #[mobula::test]
+fn without_a_bound_nobody_waits_for_room() {
+    let _runtime = start();
+    let before = stats();
+    let queue = Queue::<u64>::unbounded_with_value_bytes(8).unwrap();
+    assert_eq!(queue.capacity(), usize::MAX);
+    (0..50_000).for_each(|n| queue.try_put(&n).unwrap());
+    assert_eq!(queue.len(), 50_000);
+    let hands: Vec<_> = (0..2).map(|_| Hand::remote().unwrap()).collect();
+    let taking: Vec<_> = hands.iter().map(|hand| hand.take(queue.clone()).remote()).collect();
+    assert_eq!(queue.try_put_many(&[50_000; 10]).unwrap(), 10);
+    queue.close();
+    let taken: Vec<u64> = taking.iter().flat_map(|taken| get(taken).unwrap()).collect();
+    assert_eq!(taken.len(), 50_010);
+    assert_eq!(taken.into_iter().collect::<BTreeSet<_>>(), (0..=50_000).collect());
+    drop((queue, taking, hands));
+    all_space_back(before);
+}
+
+#[mobula::test]
+fn without_a_bound_the_store_is_the_bound() {
+    let _runtime = start();
+    let queue = Queue::<Vec<u8>>::unbounded_with_value_bytes(101_000).unwrap();
+    let values = vec![vec![1; 100_000]; 700];
+    assert!(queue.put_many(&values).unwrap_err().is_store_full());
+    let put = queue.len();
+    assert!((300..700).contains(&put), "{put}");
+    (0..put).for_each(|_| assert_eq!(queue.get().unwrap(), values[0]));
+    queue.put_many(&values[..64]).unwrap();
+}
+
+#[mobula::test]
+fn what_dead_producers_have_put_into_a_growing_queue_is_there() {
+    let _runtime = start();
+    let before = stats();
+    for round in 0..6 {
+        let queue = Queue::<(u8, u64)>::unbounded_with_value_bytes(16).unwrap();
+        let fountains: Vec<_> = (0..2).map(|_| Fountain::remote().unwrap()).collect();
+        let pids: Vec<_> = fountains.iter().map(|fountain| fountain.pid().call().unwrap()).collect();
+        let flows: Vec<_> =
+            fountains.iter().zip(0..).map(|(fountain, name)| fountain.flow(queue.clone(), name).remote()).collect();
+        eventually("it has grown", || queue.len() > 70 << (2 * round));
+        pids.iter().for_each(|&pid| signal(pid, "KILL"));
+        for flow in &flows {
+            let error = get(flow).unwrap_err();
+            // On a slow machine the store may have been full before.
+            assert!(error.is_actor_died() || error.is_store_full() || error.is_task_failed(), "{error}");
+        }
+        // Of each all that came before the last one, in its order.
+        let mut next = [0, 0];
+        let mut taken = 0;
+        while let Ok((name, n)) = queue.try_get() {
+            assert_eq!(n, next[usize::from(name)], "round {round}, producer {name}");
+            next[usize::from(name)] += 1;
+            taken += 1;
+        }
+        assert!(taken > 70 << (2 * round));
+        queue.put(&(2, 1)).unwrap();
+        assert_eq!(queue.get().unwrap(), (2, 1));
+    }
+    all_space_back(before);
+}
+
+#[mobula::test]
 fn values_of_any_type() {
     let _runtime = start();
     let queue = Queue::<(u32, String)>::with_value_bytes(10, 100).unwrap();
@@ -141,6 +222,7 @@ fn nobody_waits_longer_than_asked() {
     queue.close();
     assert!(queue.is_closed() && queue.put(&3).unwrap_err().is_closed());
     assert!(queue.put_many(&[3]).unwrap_err().is_closed());
+
     assert_eq!(queue.get_many(100).unwrap().len(), 64);
     assert!(queue.get().unwrap_err().is_closed());
 }

@@ -69,7 +69,40 @@ impl<T> Queue<T> {
         Ok(Queue { messages, value: PhantomData })
     }
 
-    /// Returns how many values there is room for.
+    /// Makes a queue without a bound for values that take up to 1 KiB each.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Queue::unbounded_with_value_bytes`].
+    pub fn unbounded() -> Result<Self> {
+        Self::unbounded_with_value_bytes(MESSAGE_BYTES)
+    }
+
+    /// Makes a queue without a bound for values that take up to `bytes` bytes each when they are encoded.
+    ///
+    /// A put never waits: it takes memory as long as the store has some, and fails with `is_store_full` when there is none.
+    /// What was taken gives its memory back, but for room for about as many as ever waited at once, and what each handle
+    /// used last.
+    ///
+    /// # Errors
+    ///
+    /// `is_not_initialized`, `is_store_full`.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # use mobula_worker as mobula;
+    /// let queue = mobula::Queue::<u64>::unbounded_with_value_bytes(16)?;
+    /// (0..100_000).try_for_each(|n| queue.put(&n))?;
+    /// # Ok::<(), mobula::Error>(())
+    /// ```
+    pub fn unbounded_with_value_bytes(bytes: usize) -> Result<Self> {
+        let core = core::current()?;
+        let messages = MessageQueue::unbounded_in(core.store(), bytes).map_err(|error| failed(&error))?;
+        Ok(Queue { messages, value: PhantomData })
+    }
+
+    /// Returns how many values there is room for; `usize::MAX` if it has no bound.
     pub fn capacity(&self) -> usize {
         self.messages.capacity()
     }
@@ -100,7 +133,8 @@ impl<T: Serialize> Queue<T> {
     ///
     /// # Errors
     ///
-    /// `is_closed`; `is_invalid_argument` for a value that is too long, cannot be encoded or refers to objects.
+    /// `is_closed`; `is_invalid_argument` for a value that is too long, cannot be encoded or refers to objects;
+    /// `is_store_full` if it has no bound, and there is no memory.
     pub fn put(&self, value: &T) -> Result<()> {
         self.put_within(value, None)
     }
@@ -129,10 +163,12 @@ impl<T: Serialize> Queue<T> {
     ///
     /// Those of [`put`](Self::put); all values before the one that has it were put.
     pub fn put_many(&self, values: &[T]) -> Result<()> {
-        match self.put_some(values, None)? {
-            count if count == values.len() => Ok(()),
-            _ => Err(Error::closed("the queue was closed")),
+        let mut left = values;
+        while !left.is_empty() {
+            // What could not be put is the first one of the next round, so its error is told.
+            left = &left[self.put_some(left, None)?..];
         }
+        Ok(())
     }
 
     /// Puts as many of the values as there is room for now, from the first on; returns how many.

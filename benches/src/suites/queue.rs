@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `queue_1_1` | this process puts one message after the other, an actor takes one after the other; by their number |
 //! | `queue_1_1_batches` | the same, 100 at a time on both sides |
+//! | `queue_unbounded_1_1` | `queue_1_1` over a queue without a bound |
 //! | `queue_2_2` | two actors put, two take |
 //! | `queue_values_1_1` | numbers and texts of 20 bytes, encoded, one after the other |
 //!
@@ -31,8 +32,10 @@ pub(crate) fn run(session: &mut Session<'_>) -> Result<()> {
     session.limits(NAME, &[Limit::Stream])?;
     session.begin("queue_1_1");
     let runtime = mobula::init(Config::new().num_cpus(2.0).object_store_memory(64 << 20))?;
-    one_to_one(session, "queue_1_1", 1)?;
-    one_to_one(session, "queue_1_1_batches", BATCH)?;
+    let bounded = || MessageQueue::new(PLACES, BYTES);
+    one_to_one(session, "queue_1_1", 1, bounded)?;
+    one_to_one(session, "queue_1_1_batches", BATCH, bounded)?;
+    one_to_one(session, "queue_unbounded_1_1", 1, || MessageQueue::unbounded(BYTES))?;
     many_to_many(session)?;
     values(session)?;
     runtime.shutdown();
@@ -97,11 +100,16 @@ fn hands(count: usize) -> Result<Vec<ActorHandle<Hand>>> {
     Ok(hands)
 }
 
-fn one_to_one(session: &mut Session<'_>, row: &'static str, batch: usize) -> Result<()> {
+fn one_to_one(
+    session: &mut Session<'_>,
+    row: &'static str,
+    batch: usize,
+    make: impl Fn() -> mobula::store::Result<MessageQueue>,
+) -> Result<()> {
     session.begin(row);
     let count = session.count(500_000, 20_000);
     let taker = hands(1)?.remove(0);
-    let queue = MessageQueue::new(PLACES, BYTES)?;
+    let queue = make()?;
     let samples = singles(session.clock(), session.count(12, 2), |_| {
         let taken = taker.take(queue.clone(), count, batch).remote();
         put(&queue, count, batch)?;

@@ -32,6 +32,8 @@ pub(crate) struct Kept {
     pub(crate) writer: Option<ChannelWriter<u64>>,
     pub(crate) queue: Option<MessageQueue>,
     pub(crate) array: Option<SharedArray<u64>>,
+    /// How many messages were put in it before anybody could die, and not taken.
+    pub(crate) waiting: usize,
 }
 
 impl Kept {
@@ -70,7 +72,10 @@ impl Kept {
                 assert!(last < Some(n), "{}", context("messages came out of order"));
                 last = Some(n);
             };
-            while queue.get(Some(Duration::ZERO), &mut take).is_ok() {}
+            let there =
+                std::iter::repeat_with(|| queue.get(Some(Duration::ZERO), &mut take).is_ok()).take_while(|&got| got);
+            let count = there.count();
+            assert!(count >= self.waiting, "{}", context(&format!("{count} of {} messages are there", self.waiting)));
             for round in 0..3 {
                 for n in 0..64u8 {
                     let put = queue.put(&[n; 30], Some(Duration::from_secs(20)));
@@ -662,6 +667,58 @@ fn objects_and_channels() -> Vec<Script> {
                 for n in 0..20 {
                     assert_eq!(queue.get(None, |message| message[0]).expect("a message"), n);
                 }
+            },
+        },
+        Script {
+            name: "grow_a_queue",
+            options: plain,
+            before: |store| {
+                let queue = MessageQueue::unbounded_in(store, 30).expect("a queue");
+                hand_over(store, &queue);
+                Kept { queue: Some(queue), waiting: 62, ..Kept::default() }
+            },
+            child: |address| {
+                let store = attach(address);
+                let queue: MessageQueue = take_over(&store);
+                // Few shared stores before those that grow.
+                (0..62u8).for_each(|n| queue.put(&[n], None).expect("room"));
+                ready(store.client());
+                say("deleting", 80);
+                (62..67u8).for_each(|n| queue.put(&[n; 3], None).expect("memory"));
+            },
+        },
+        Script {
+            name: "leave_a_ring",
+            options: plain,
+            before: |store| {
+                let queue = MessageQueue::unbounded_in(store, 30).expect("a queue");
+                (0..70u8).for_each(|n| queue.put(&[n; 20], None).expect("memory"));
+                (0..62).for_each(|_| queue.get(None, |_| ()).expect("a message"));
+                hand_over(store, &queue);
+                Kept { queue: Some(queue), waiting: 2, ..Kept::default() }
+            },
+            child: |address| {
+                let store = attach(address);
+                let queue: MessageQueue = take_over(&store);
+                ready(store.client());
+                say("deleting", 80);
+                for n in 62..68 {
+                    assert_eq!(queue.get(None, |message| message[0]).expect("a message"), n);
+                }
+            },
+        },
+        Script {
+            name: "make_an_unbounded_queue",
+            options: plain,
+            before: nothing,
+            child: |address| {
+                let store = attach(address);
+                ready(store.client());
+                let queue = MessageQueue::unbounded_in(&store, 8).expect("a queue");
+                (0..65u64).for_each(|n| queue.put(&n.to_le_bytes(), None).expect("memory"));
+                assert_eq!(queue.get(None, |message| message.len()).expect("a message"), 8);
+                queue.close();
+                assert_eq!(queue.len(), 64);
             },
         },
         Script {

@@ -5,6 +5,7 @@
 mod closing;
 mod many;
 mod order;
+mod unbounded;
 mod waiting;
 
 use std::time::Duration;
