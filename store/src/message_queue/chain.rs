@@ -8,6 +8,10 @@
 //!                 ring 4: over      ring 6: not over
 //! ```
 //!
+//! ```text
+//!   root:   0  kind     16  bytes of a message    128  closed: 1    256  oldest    384  made    512  places for rings
+//! ```
+//!
 //! The root is what handles are of, and holds the rings (board/children.rs): so a ring is there however its maker ends.
 //! Rings `oldest` to `made - 1` are in use.
 //!
@@ -45,8 +49,9 @@ const PART: usize = 32;
 
 const ROOT_BYTES: usize = 512;
 
-/// How long who grows a queue waits for others that change children, before it looks again.
+/// How long who grows a queue waits for others that change children before it looks again, and how often.
 const PATIENCE: Duration = Duration::from_millis(30);
+const TRIES: u32 = 32;
 
 /// The rings, as one handle knows them.
 pub(super) struct Chain {
@@ -110,7 +115,8 @@ impl Chain {
     ///
     /// # Errors
     ///
-    /// If there is no memory for another ring.
+    /// If there is no memory for another ring; [`is_timeout`](Error::is_timeout) if a process that changes children of
+    /// any object is stopped.
     pub(super) fn put(&self, message: &[u8]) -> Result<bool> {
         loop {
             let link = self.link(&self.put, newest)?;
@@ -280,7 +286,7 @@ fn bring(root: &Board, bytes: usize, last: Option<&Link>, cells: usize) -> Resul
     }
     let link = make(root, bytes, number, cells)?;
     let place = number as usize % RINGS;
-    loop {
+    for _ in 0..TRIES {
         let brought = root.with_children(PATIENCE, |children| {
             if word(root, R_MADE) != number {
                 return true;
@@ -312,6 +318,9 @@ fn bring(root: &Board, bytes: usize, last: Option<&Link>, cells: usize) -> Resul
             None => {}
         }
     }
+    // Somebody was stopped in there.
+    Err(ErrorKind::Late { what: format!("the lock for another ring of queue {}", root.id()), after: PATIENCE * TRIES }
+        .into())
 }
 
 /// Makes a ring, a smaller one if there is no memory for so many cells, or opens the one that somebody has made.
