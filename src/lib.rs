@@ -132,6 +132,11 @@
 //! }
 //! ```
 //!
+//! # Futures
+//!
+//! With the feature `async` a ref is a future on any executor, and actors have `async` methods, of which one thread runs a
+//! thousand at a time. `docs/async.md` tells more.
+//!
 //! # Types that can cross
 //!
 //! Whatever implements serde's `Serialize` and `DeserializeOwned`, but for types that ask the format
