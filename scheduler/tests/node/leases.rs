@@ -539,5 +539,7 @@ fn a_lease_is_asked_for_once() {
     give_back(&driver, lease);
     nothing_more(&driver);
     assert_eq!(driver.available("CPU"), 2.0);
+    // The worker has heard all there was when it has heard of the end.
+    until_heard(&driver, "end", lease);
     assert_eq!(heard(&driver, "run", lease).len(), 1);
 }
