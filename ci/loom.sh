@@ -7,4 +7,4 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 # A folder of its own: the flag would have everything else built anew.
 export RUSTFLAGS="--cfg loom ${RUSTFLAGS:-}" CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/loom"
-cargo test --quiet --release -p mobula-store -p mobula-worker --lib "${1:-proof::}" -- --nocapture
+cargo test --quiet --release -p mobula-store -p mobula-worker --features mobula-worker/async --lib "${1:-proof::}" -- --nocapture

@@ -26,6 +26,12 @@ impl Clerk {
         self.left.load(Ordering::SeqCst)
     }
 
+    /// Is not `async`.
+    pub fn exits_at_once(&self) {
+        note(&self.diary, "leaves");
+        mobula::exit_actor()
+    }
+
     pub async fn exits(&self, gate: String) {
         opens(&gate).await;
         self.left.store(true, Ordering::SeqCst);
@@ -70,6 +76,20 @@ fn exit_actor_lets_those_that_run_end() {
     assert!(get(&exits).unwrap_err().is_actor_died());
     until_noted(&diary, "ended");
     assert!(get(&clerk.pid().remote()).unwrap_err().is_actor_died());
+}
+
+#[mobula::test]
+fn those_that_run_are_answered_when_a_method_that_is_not_async_exits() {
+    let _runtime = start();
+    let (diary, gate) = (Scratch::new("diary"), Gate::new());
+    let clerk = Clerk::remote(diary.text()).unwrap();
+    let waits: Vec<_> = (0..5).map(|_| clerk.waits(gate.text()).remote()).collect();
+    let exits = clerk.exits_at_once().remote();
+    until_noted(&diary, "leaves");
+    gate.open();
+    assert!(waits.iter().all(|one| !get(one).unwrap()));
+    assert!(get(&exits).unwrap_err().is_actor_died());
+    until_noted(&diary, "ended");
 }
 
 #[mobula::test]

@@ -6,6 +6,7 @@
 //! | models of | file |
 //! |---|---|
 //! | refs: settled, read, cloned, watched, dropped | `cell/proof.rs` |
+//! | calls of an event loop: woken while they are polled | `executor/event_loop/state/proof.rs` |
 //! | the pump: leaders that come and go, a service thread that ticks and stops; followers | `pump/{charge,progress}/proof.rs` |
 
 use std::sync::Arc;

@@ -17,12 +17,13 @@
 //! for as long as the graph lives, begins by handing over.
 //!
 //! - **WK-74** One thread drives, or one is on its way to: who hands over has woken or started it.
-//! - **WK-75** A call is polled by one thread at a time, and after each of its wake-ups at least once (`coroutine.rs`).
+//! - **WK-75** A call is polled by one thread at a time, and after each of its wake-ups at least once (`state.rs`).
 //! - **WK-76** The value is shared: no method of such a class has `&mut self`. It is dropped on the thread that made it, when
 //!   no call runs and so no future has it.
 //! - **WK-77** A call that is cancelled is woken, and its future dropped instead of polled.
 
 mod coroutine;
+mod state;
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -377,6 +378,8 @@ impl Thread<'_> {
                 hand_over();
             }
             let stays = self.desk.run(core, job, |run, args, out| self.actor.invoke(run, args, out));
+            // It was this call that did, and no other that this thread goes on with.
+            self.desk.scope().exiting.set(false);
             return Some(Done { place, stays });
         };
         let caller = match &self.last_caller {

@@ -1,20 +1,13 @@
 //! One call of an `async` method, from its first poll to its answer.
 //!
-//! ```text
-//!             poll                  Pending
-//!   QUEUED ---------> POLLED --------------------> WAITING
-//!     ^                 | | woken                     | woken: into the queue
-//!     |                 | '---> WOKEN -- Pending --+  |
-//!     +-----------------|--------------------------+--+
-//!                       '-- Ready, panic, cancelled --> DONE
-//! ```
+//! Who polls it next says [`State`].
 //!
 //! The call's context is entered around each poll, on whatever thread that is: it has its id, its depth, and what says to
 //! others that it runs.
 
 use std::fmt;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -23,6 +16,7 @@ use mobula_scheduler::ids::TaskId;
 use super::super::answers::answer;
 use super::super::groups::Place;
 use super::super::{CallJob, unwanted};
+use super::state::State;
 use super::{Actor, drives};
 use crate::arg::ArgReader;
 use crate::cancel::{self, Run as Running};
@@ -36,13 +30,6 @@ use crate::panics::{self, CallError};
 use crate::returns::ReturnWriter;
 use crate::task;
 
-const QUEUED: u8 = 0;
-const POLLED: u8 = 1;
-/// Woken while it is polled: it is polled again.
-const WOKEN: u8 = 2;
-const WAITING: u8 = 3;
-const DONE: u8 = 4;
-
 /// It has waited for nothing yet.
 const NOWHERE: usize = usize::MAX;
 
@@ -51,7 +38,7 @@ pub(super) struct Coroutine {
     actor: Arc<Actor>,
     task: TaskId,
     depth: u32,
-    state: AtomicU8,
+    state: State,
     /// Where the loop has it.
     index: AtomicUsize,
     /// `None` while it is polled, and when it is done.
@@ -132,7 +119,7 @@ impl Coroutine {
             actor: actor.clone(),
             task,
             depth,
-            state: AtomicU8::new(QUEUED),
+            state: State::queued(),
             index: AtomicUsize::new(NOWHERE),
             body: Mutex::new(Some(Body { stage, method, caller, call, nonce, place, running, exits: false })),
         })
@@ -146,7 +133,7 @@ impl Coroutine {
     /// Polls it, on a thread that has entered `scope`.
     pub(super) fn poll(self: &Arc<Self>, scope: &Rc<Scope>) -> Polled {
         let core = &self.actor.core;
-        self.state.store(POLLED, Ordering::Relaxed);
+        self.state.begin();
         let Some(mut body) = self.body().take() else {
             // It is queued once for each time that it has to be polled (WK-75).
             return Polled::Pending;
@@ -160,7 +147,7 @@ impl Coroutine {
         };
         scope.end();
         scope.go_on(own, None, 0);
-        self.state.store(DONE, Ordering::Relaxed);
+        self.state.end();
         let Body { caller, call, nonce, place, running, exits, .. } = body;
         let mut writer = writer.unwrap_or_default();
         if !exits {
@@ -199,23 +186,17 @@ impl Coroutine {
     /// Puts a call away that waits.
     fn wait(self: &Arc<Self>, body: Body) -> Polled {
         let executor = self.actor.core.executor();
-        if self.index.load(Ordering::Relaxed) == NOWHERE {
+        let new = self.index.load(Ordering::Relaxed) == NOWHERE;
+        if new {
             let index = executor.of_loop(|event_loop| event_loop.keep(self.clone()));
             self.index.store(index.unwrap_or(NOWHERE), Ordering::Relaxed);
-            // Who cancels it has told what says that it runs first, and looks for it in the loop afterwards (WK-77).
-            if body.running.is_cancelled(self.key()) {
-                self.state.store(WOKEN, Ordering::Relaxed);
-            }
         }
+        // Who cancels it has told what says that it runs first, and looks for it in the loop afterwards (WK-77).
+        let cancelled = new && body.running.is_cancelled(self.key());
         *self.body() = Some(body);
-        // SYNC COROUTINE: the body is there for whoever polls next.
-        match self.state.compare_exchange(POLLED, WAITING, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => Polled::Pending,
-            Err(_) => {
-                self.state.store(QUEUED, Ordering::Release);
-                Polled::Again
-            }
-        }
+        let woken = self.state.pause();
+        // Whoever wakes it first queues it.
+        if woken || (cancelled && self.state.wake()) { Polled::Again } else { Polled::Pending }
     }
 
     fn body(&self) -> MutexGuard<'_, Option<Body>> {
@@ -225,19 +206,8 @@ impl Coroutine {
 
 impl Wake for Coroutine {
     fn wake(self: Arc<Self>) {
-        let mut state = self.state.load(Ordering::Acquire);
-        loop {
-            let next = match state {
-                WAITING => QUEUED,
-                POLLED => WOKEN,
-                _ => return,
-            };
-            // SYNC COROUTINE: what the waker's owner did before is there for the next poll.
-            match self.state.compare_exchange(state, next, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(WAITING) => break,
-                Ok(_) => return,
-                Err(now) => state = now,
-            }
+        if !self.state.wake() {
+            return;
         }
         let core: Arc<Core> = self.actor.core.clone();
         core.executor().of_loop(|event_loop| event_loop.wake(self));
