@@ -206,6 +206,7 @@ impl MessageQueue {
     }
 
     /// The board that all who wait sleep on, and that is the queue's name.
+    #[inline]
     fn board(&self) -> &Board {
         match &self.0 {
             Shape::Bounded(ring) => &ring.board,
@@ -299,6 +300,7 @@ impl MessageQueue {
         Ok(count)
     }
 
+    #[inline]
     fn put_quietly(&self, message: &[u8], timeout: Option<Duration>) -> Result<()> {
         if message.len() > self.max_len() {
             return Err(Error::invalid(format!(
@@ -358,6 +360,7 @@ impl MessageQueue {
         Ok(count)
     }
 
+    #[inline]
     fn get_quietly<R>(&self, timeout: Option<Duration>, take: impl FnOnce(&[u8]) -> R) -> Result<R> {
         self.board().usable()?;
         let claim = self.wait(timeout, "message", || match &self.0 {

@@ -87,11 +87,13 @@ pub(crate) struct Cells<'a, M> {
 
 impl<M: Memory> Cells<'_, M> {
     /// Where a position's cell is.
+    #[inline]
     pub(crate) fn at(&self, position: u64) -> usize {
         CELLS + (position & (self.cells - 1)) as usize * self.stride
     }
 
     /// Where a position's cell is, and which lap it is.
+    #[inline]
     fn split(&self, position: u64) -> (usize, u32) {
         (self.at(position), (position / self.cells) as u32)
     }
@@ -109,6 +111,7 @@ impl<M: Memory> Cells<'_, M> {
     }
 
     /// Makes a message that was written at a claimed position one that can be taken.
+    #[inline]
     pub(crate) fn publish(&self, position: u64) {
         let (cell, lap) = self.split(position);
         // SYNC QUEUE-CELL: the message is there for who takes the cell.
@@ -116,6 +119,7 @@ impl<M: Memory> Cells<'_, M> {
     }
 
     /// Gives the cell of a claimed position on to the next lap, whether it was read or never written.
+    #[inline]
     pub(crate) fn give_up(&self, position: u64) {
         let (cell, lap) = self.split(position);
         // SYNC QUEUE-CELL: what was read was read before the cell is written again.
@@ -135,6 +139,7 @@ impl<M: Memory> Cells<'_, M> {
     }
 
     /// Claims the first cell behind the tail that is empty.
+    #[inline]
     pub(crate) fn claim_empty(&self) -> Found {
         let hint = self.memory.word(H_TAIL);
         let mut position = hint.load(Ordering::Relaxed);
@@ -162,6 +167,7 @@ impl<M: Memory> Cells<'_, M> {
     }
 
     /// Claims the first cell behind the head, if it is full.
+    #[inline]
     pub(crate) fn claim_full(&self) -> Found {
         let hint = self.memory.word(H_HEAD);
         let mut position = hint.load(Ordering::Relaxed);

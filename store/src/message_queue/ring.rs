@@ -70,6 +70,7 @@ impl Ring {
     }
 
     /// Says whether nothing more is put here.
+    #[inline]
     pub(super) fn is_over(&self) -> bool {
         self.board.u64(H_CLOSED).load(Ordering::SeqCst) != 0
     }
@@ -87,6 +88,7 @@ impl Ring {
     }
 
     /// Puts a message that is not too long, unless `is_over`, which is asked before and after a cell is claimed ("Closing").
+    #[inline]
     pub(super) fn put(&self, message: &[u8], is_over: impl Fn() -> bool) -> Put {
         if is_over() {
             return Put::Over;
@@ -118,6 +120,7 @@ impl Ring {
     /// # Errors
     ///
     /// [`is_corrupt`](Error::is_corrupt).
+    #[inline]
     pub(super) fn claim(&self) -> Result<Option<u64>> {
         match self.cells().claim_full() {
             Found::Mine(position) => Ok(Some(position)),
@@ -137,6 +140,7 @@ impl Ring {
     }
 
     /// Shows a claimed message where it is, and gives its cell back.
+    #[inline]
     pub(super) fn take<R>(&self, position: u64, take: impl FnOnce(&[u8]) -> R) -> R {
         /// Gives a cell back, also when it is left by a panic.
         struct Taken<'a>(Cells<'a, Board>, u64);
@@ -158,6 +162,7 @@ impl Ring {
     }
 
     /// The cells, as this client works on them.
+    #[inline]
     pub(super) fn cells(&self) -> Cells<'_, Board> {
         let stride = self.bytes.next_multiple_of(64) + CELL_HEADER;
         Cells { memory: &self.board, cells: self.cells, stride, me: self.me }
