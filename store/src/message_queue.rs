@@ -330,7 +330,8 @@ impl MessageQueue {
     /// Takes the next message, waiting for one for at most `timeout` (`None` for ever, zero not at all), and shows it to
     /// `take` where it is.
     ///
-    /// If `take` panics the message is gone.
+    /// If `take` panics the message is gone. A message that is being put hides those behind it until it is there or its
+    /// producer's client was reaped.
     ///
     /// # Errors
     ///

@@ -240,6 +240,9 @@ impl<T: DeserializeOwned> Queue<T> {
 
     /// Takes the next value if there is one.
     ///
+    /// One that is being put right now hides those behind it: also that of a process that has just been killed, until the
+    /// store has let go of what that had, which the forms that wait do wait for.
+    ///
     /// # Errors
     ///
     /// Those of [`get`](Self::get), and `is_empty`.
