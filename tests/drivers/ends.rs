@@ -66,6 +66,7 @@ fn with_its_share_of_the_store() {
     let runtime = node(2.0);
     let before = super::support::stats();
     for _ in 0..3 {
+        eventually("names are free", || mobula::list_named_actors(true).unwrap().is_empty());
         let mut second = Program::start(&address(&runtime), "second");
         busy(&mut second);
         second.kill();

@@ -51,7 +51,8 @@ fn while_others_attach() {
             std::thread::spawn(move || {
                 for round in 0..6 {
                     let mut driver = Program::start(&at, &format!("driver-{number}"));
-                    driver.say("create a").parse::<u32>().unwrap();
+                    // That of the one before may still have its name.
+                    driver.say(&format!("create a{round}")).parse::<u32>().unwrap();
                     driver.pids("tasks 5");
                     if round % 2 == 0 {
                         driver.kill();

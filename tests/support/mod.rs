@@ -133,7 +133,7 @@ impl Scratch {
     /// Reads the lines that were noted there.
     pub(crate) fn lines(&self) -> Vec<String> {
         let text = fs::read_to_string(&self.0).unwrap_or_default();
-        text.lines().map(str::to_owned).collect()
+        text.lines().map(|line| line.trim_end().to_owned()).collect()
     }
 }
 
@@ -144,10 +144,16 @@ impl Drop for Scratch {
     }
 }
 
-/// Adds a line to a file: whole, whoever else writes at the same time.
+/// How many bytes a noted line has in its file: a part of a page, for the kernel writes a page at a time, and a SIGKILL may
+/// come between two.
+const LINE: usize = 128;
+
+/// Adds a line to a file: whole, whoever else writes at the same time, or kills the writer.
 pub(crate) fn note(path: impl AsRef<Path>, line: &str) {
     let mut file = fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
-    file.write_all(format!("{line}\n").as_bytes()).unwrap();
+    let line = format!("{line:<width$}\n", width = LINE - 1);
+    assert_eq!(line.len(), LINE);
+    file.write_all(line.as_bytes()).unwrap();
 }
 
 /// Holds other processes up until the test opens it.
