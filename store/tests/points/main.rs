@@ -12,14 +12,15 @@
 //! ```
 //!
 //! [`scripts`] lists what victims do; [`oracle`] what must be true afterwards; [`several`] has the
-//! cases with more than one victim: the reaper, the node (the store's creator), two at once; [`parts`] has arrays that
-//! several fill together.
+//! cases with more than one victim: the reaper, the node (the store's creator), two at once; [`channels`] has
+//! channels and queues, [`parts`] arrays that several fill together.
 //!
 //! Short scripts are killed at every store. Of long ones `MOBULA_POINTS` places are taken (default
 //! 60), or every one with `MOBULA_POINTS=all`.
 
 #![allow(clippy::print_stdout, missing_docs)]
 
+mod channels;
 mod oracle;
 mod parts;
 mod process;

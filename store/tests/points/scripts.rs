@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use mobula_store::{
-    ChannelOptions, ChannelReader, ChannelWriter, ClientKey, Deleted, Eviction, Lifetime, Mailbox, MessageQueue,
-    ObjectHold, ObjectId, ObjectOptions, ObjectView, SharedArray, Store, StoreOptions, channel_in, transfer,
+    ChannelReader, ChannelWriter, ClientKey, Deleted, Eviction, Lifetime, Mailbox, MessageQueue, ObjectHold, ObjectId,
+    ObjectOptions, ObjectView, SharedArray, Store, StoreOptions, transfer,
 };
 
+use crate::channels;
 use crate::oracle::{content, eventually, id};
 use crate::parts;
 use crate::process::{End, ready, say};
@@ -49,51 +50,13 @@ impl Kept {
             assert!(view[..] == content(n, view.len()), "{}", context("a held object's bytes changed"));
         }
         if let Some(reader) = &mut self.reader {
-            let mut expected = 0;
-            let end = loop {
-                match reader.read() {
-                    Ok(value) => {
-                        let whole = value.len() == expected as usize % 7 + 1 && value.iter().all(|&n| n == expected);
-                        assert!(whole, "{}", context(&format!("value {expected} came as {value:?}")));
-                        expected += 1;
-                    }
-                    Err(error) => break error,
-                }
-            };
-            let done = end.is_closed() && expected == VALUES;
-            assert!(done || end.is_peer_died(), "{}", context(&format!("{end} after {expected} values")));
-        }
-        if let Some(queue) = &self.queue {
-            // All that is there is whole and in order, and the queue goes on as if nothing had been.
-            let mut last = None;
-            let mut take = |message: &[u8]| {
-                let n = message[0];
-                assert!(message.iter().all(|&byte| byte == n), "{}", context("a message came in part"));
-                assert!(last < Some(n), "{}", context("messages came out of order"));
-                last = Some(n);
-            };
-            let there =
-                std::iter::repeat_with(|| queue.get(Some(Duration::ZERO), &mut take).is_ok()).take_while(|&got| got);
-            let count = there.count();
-            assert!(count >= self.waiting, "{}", context(&format!("{count} of {} messages are there", self.waiting)));
-            for round in 0..3 {
-                for n in 0..64u8 {
-                    let put = queue.put(&[n; 30], Some(Duration::from_secs(20)));
-                    put.unwrap_or_else(|e| panic!("{}", context(&format!("round {round}, {n}: {e}"))));
-                }
-                for n in 0..64 {
-                    let got = queue.get(Some(Duration::from_secs(20)), |message| message[0]);
-                    assert_eq!(got.unwrap_or_else(|e| panic!("{}", context(&e.to_string()))), n);
-                }
-            }
+            channels::examine_reader(reader, context);
         }
         if let Some(writer) = &mut self.writer {
-            let end = loop {
-                if let Err(error) = writer.write(|slot| slot.fill(1)) {
-                    break error;
-                }
-            };
-            assert!(end.is_closed() || end.is_peer_died(), "{}", context(&end.to_string()));
+            channels::examine_writer(writer, context);
+        }
+        if let Some(queue) = &self.queue {
+            channels::examine_queue(queue, self.waiting, context);
         }
         if let Some(array) = &self.array {
             parts::examine_array(array, ends, context);
@@ -149,9 +112,6 @@ pub(crate) fn nothing(_: &Store) -> Kept {
     Kept::default()
 }
 
-/// How many values go over a channel.
-const VALUES: u64 = 20;
-
 /// Hands an end of a channel, or what else is shared, to the victim, in object 80.
 pub(crate) fn hand_over(store: &Store, end: &impl serde::Serialize) {
     let (bytes, holds) = transfer::encode(|| postcard::to_stdvec(end).expect("encoded"));
@@ -166,10 +126,6 @@ pub(crate) fn take_over<T: serde::de::DeserializeOwned>(store: &Store) -> T {
     end
 }
 
-fn channel(store: &Store, readers: usize) -> (ChannelWriter<u64>, Vec<ChannelReader<u64>>) {
-    channel_in(store, &ChannelOptions::new().slots(32).len(7).readers(readers)).expect("a channel")
-}
-
 /// Objects 10, 11 and 12 of the survivor.
 fn three(store: &Store) -> Kept {
     for (n, len) in [(10, 1000), (11, 0), (12, 40_000)] {
@@ -179,12 +135,13 @@ fn three(store: &Store) -> Kept {
 }
 
 pub(crate) fn all() -> Vec<Script> {
-    let mut all = objects_and_channels();
+    let mut all = objects();
+    all.extend(channels::all());
     all.extend(parts::all());
     all
 }
 
-fn objects_and_channels() -> Vec<Script> {
+fn objects() -> Vec<Script> {
     vec![
         Script {
             name: "create_write_seal",
@@ -593,146 +550,6 @@ fn objects_and_channels() -> Vec<Script> {
                 say("deleted", 31);
                 drop(view);
                 drop(store.put_with(id(32), &content(32, 2 << 20), &counted()).expect("put"));
-            },
-        },
-        Script {
-            name: "write_a_channel",
-            options: plain,
-            before: |store| {
-                let (writer, mut readers) = channel(store, 1);
-                hand_over(store, &writer);
-                Kept { reader: readers.pop(), ..Kept::default() }
-            },
-            child: |address| {
-                let store = attach(address);
-                let mut writer: ChannelWriter<u64> = take_over(&store);
-                ready(store.client());
-                say("deleting", 80);
-                for n in 0..VALUES {
-                    writer.write_len(n as usize % 7 + 1, |slot| slot.fill(n)).expect("room");
-                }
-            },
-        },
-        Script {
-            name: "read_a_channel",
-            options: plain,
-            before: |store| {
-                let (mut writer, readers) = channel(store, 1);
-                hand_over(store, &readers[0]);
-                (0..VALUES).for_each(|n| writer.send(n).expect("room"));
-                Kept { writer: Some(writer), ..Kept::default() }
-            },
-            child: |address| {
-                let store = attach(address);
-                let mut reader: ChannelReader<u64> = take_over(&store);
-                ready(store.client());
-                say("deleting", 80);
-                for n in 0..VALUES / 2 {
-                    assert_eq!(reader.recv().expect("a value"), n);
-                }
-                let looked_at = reader.read().expect("a value");
-                assert_eq!(looked_at[0], VALUES / 2);
-            },
-        },
-        Script {
-            name: "put_into_a_queue",
-            options: plain,
-            before: |store| {
-                let queue = MessageQueue::new_in(store, 64, 30).expect("a queue");
-                hand_over(store, &queue);
-                Kept { queue: Some(queue), ..Kept::default() }
-            },
-            child: |address| {
-                let store = attach(address);
-                let queue: MessageQueue = take_over(&store);
-                ready(store.client());
-                say("deleting", 80);
-                (0..20u8).for_each(|n| queue.put(&vec![n; 1 + usize::from(n)], None).expect("room"));
-            },
-        },
-        Script {
-            name: "get_from_a_queue",
-            options: plain,
-            before: |store| {
-                let queue = MessageQueue::new_in(store, 64, 30).expect("a queue");
-                (0..40u8).for_each(|n| queue.put(&[n; 20], None).expect("room"));
-                hand_over(store, &queue);
-                Kept { queue: Some(queue), ..Kept::default() }
-            },
-            child: |address| {
-                let store = attach(address);
-                let queue: MessageQueue = take_over(&store);
-                ready(store.client());
-                say("deleting", 80);
-                for n in 0..20 {
-                    assert_eq!(queue.get(None, |message| message[0]).expect("a message"), n);
-                }
-            },
-        },
-        Script {
-            name: "grow_a_queue",
-            options: plain,
-            before: |store| {
-                let queue = MessageQueue::unbounded_in(store, 30).expect("a queue");
-                hand_over(store, &queue);
-                Kept { queue: Some(queue), waiting: 62, ..Kept::default() }
-            },
-            child: |address| {
-                let store = attach(address);
-                let queue: MessageQueue = take_over(&store);
-                // Few shared stores before those that grow.
-                (0..62u8).for_each(|n| queue.put(&[n], None).expect("room"));
-                ready(store.client());
-                say("deleting", 80);
-                (62..67u8).for_each(|n| queue.put(&[n; 3], None).expect("memory"));
-            },
-        },
-        Script {
-            name: "leave_a_ring",
-            options: plain,
-            before: |store| {
-                let queue = MessageQueue::unbounded_in(store, 30).expect("a queue");
-                (0..70u8).for_each(|n| queue.put(&[n; 20], None).expect("memory"));
-                (0..62).for_each(|_| queue.get(None, |_| ()).expect("a message"));
-                hand_over(store, &queue);
-                Kept { queue: Some(queue), waiting: 2, ..Kept::default() }
-            },
-            child: |address| {
-                let store = attach(address);
-                let queue: MessageQueue = take_over(&store);
-                ready(store.client());
-                say("deleting", 80);
-                for n in 62..68 {
-                    assert_eq!(queue.get(None, |message| message[0]).expect("a message"), n);
-                }
-            },
-        },
-        Script {
-            name: "make_an_unbounded_queue",
-            options: plain,
-            before: nothing,
-            child: |address| {
-                let store = attach(address);
-                ready(store.client());
-                let queue = MessageQueue::unbounded_in(&store, 8).expect("a queue");
-                (0..65u64).for_each(|n| queue.put(&n.to_le_bytes(), None).expect("memory"));
-                assert_eq!(queue.get(None, |message| message.len()).expect("a message"), 8);
-                queue.close();
-                assert_eq!(queue.len(), 64);
-            },
-        },
-        Script {
-            name: "make_a_channel",
-            options: plain,
-            before: nothing,
-            child: |address| {
-                let store = attach(address);
-                ready(store.client());
-                let (mut writer, mut readers) = channel(&store, 2);
-                writer.send(1).expect("room");
-                assert_eq!(readers[0].recv().expect("a value"), 1);
-                drop(readers);
-                assert!(writer.send(2).expect_err("nobody reads").is_closed());
             },
         },
         Script {
