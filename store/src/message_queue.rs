@@ -55,6 +55,7 @@
 
 pub(crate) mod cells;
 mod chain;
+pub(crate) mod handover;
 mod ring;
 
 use std::fmt;
@@ -65,8 +66,10 @@ use serde::de::Error as _;
 use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use self::chain::{Chain, Head, Link};
-use self::ring::{Put, Ring};
+use self::cells::{NoRoom, Seen};
+use self::chain::{Chain, Link};
+use self::handover::{Head, Line};
+use self::ring::Ring;
 use crate::board::Board;
 use crate::current::current;
 use crate::error::{Error, ErrorKind, Result};
@@ -316,10 +319,10 @@ impl MessageQueue {
             Shape::Unbounded(chain) => return if chain.put(message)? { Ok(()) } else { Err(self.closed()) },
         };
         self.wait(timeout, "room", || match ring.put(message, || ring.is_over()) {
-            Put::Done => Some(Ok(())),
-            Put::Full => None,
-            Put::Nonsense => Some(Err(ring.nonsense())),
-            Put::Over => {
+            Ok(()) => Some(Ok(())),
+            Err(NoRoom::Full) => None,
+            Err(NoRoom::Nonsense) => Some(Err(ring.nonsense())),
+            Err(NoRoom::Over) => {
                 // A consumer may have waited for the cell that was given up.
                 ring.board.wake();
                 Some(Err(self.closed()))
@@ -368,11 +371,11 @@ impl MessageQueue {
             Shape::Bounded(ring) => {
                 // Before the look at the cells ("Closing").
                 let closed = ring.is_over();
-                match ring.claim() {
-                    Ok(Some(position)) => Some(Ok(Claim::Here(ring, position))),
-                    Ok(None) if closed && ring.is_drained() => Some(Err(self.closed())),
-                    Ok(None) => None,
-                    Err(error) => Some(Err(error)),
+                match ring.cells().claim_message(closed) {
+                    Seen::Message(position) => Some(Ok(Claim::Here(ring, position))),
+                    Seen::Nothing => None,
+                    Seen::End => Some(Err(self.closed())),
+                    Seen::Nonsense => Some(Err(ring.nonsense())),
                 }
             }
             Shape::Unbounded(chain) => match chain.claim() {

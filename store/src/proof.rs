@@ -11,7 +11,7 @@
 //! |---|---|
 //! | pin against free, last release, hand-over, children; the end of a client | `holds.rs`, `life.rs` |
 //! | allocator and magazines; moves | `memory.rs`, `moves.rs` |
-//! | the queue of creations; the cells of queues of messages | `queue.rs`, `cells.rs` |
+//! | the queue of creations; the cells of queues of messages, and from ring to ring | `queue.rs`, `cells.rs`, `handover.rs` |
 //! | channels; arrays that several fill | `channel.rs`, `parts.rs` |
 //! | reapers beside each other and beside the living | `reap.rs` |
 //! | read-only clients | `readers.rs` |
@@ -28,6 +28,7 @@ mod bell;
 mod cells;
 mod channel;
 mod disk;
+mod handover;
 mod holds;
 mod life;
 mod lock;

@@ -60,11 +60,32 @@ impl Word {
 }
 
 /// What was found at a position.
-pub(crate) enum Found {
+enum Found {
     /// The cell is the caller's now; its position.
     Mine(u64),
     /// There is nothing to have: it is full, or empty.
     Nothing,
+    /// The cells contradict each other.
+    Nonsense,
+}
+
+/// Why there is no cell to put into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoRoom {
+    Full,
+    /// Nothing more is put here.
+    Over,
+    /// The cells contradict each other.
+    Nonsense,
+}
+
+/// What a consumer has seen at the head.
+pub(crate) enum Seen {
+    /// The message at this position is the caller's now.
+    Message(u64),
+    Nothing,
+    /// Nothing, and nothing will come.
+    End,
     /// The cells contradict each other.
     Nonsense,
 }
@@ -140,7 +161,7 @@ impl<M: Memory> Cells<'_, M> {
 
     /// Claims the first cell behind the tail that is empty.
     #[inline]
-    pub(crate) fn claim_empty(&self) -> Found {
+    fn claim_empty(&self) -> Found {
         let hint = self.memory.word(H_TAIL);
         let mut position = hint.load(Ordering::Relaxed);
         for _ in 0..self.steps() {
@@ -168,7 +189,7 @@ impl<M: Memory> Cells<'_, M> {
 
     /// Claims the first cell behind the head, if it is full.
     #[inline]
-    pub(crate) fn claim_full(&self) -> Found {
+    fn claim_full(&self) -> Found {
         let hint = self.memory.word(H_HEAD);
         let mut position = hint.load(Ordering::Relaxed);
         for _ in 0..self.steps() {
@@ -195,8 +216,38 @@ impl<M: Memory> Cells<'_, M> {
         Found::Nonsense
     }
 
+    /// Claims a cell to put into, unless `is_over`, which is asked before and after ("Closing").
+    #[inline]
+    pub(crate) fn claim_room(&self, is_over: impl Fn() -> bool) -> Result<u64, NoRoom> {
+        if is_over() {
+            return Err(NoRoom::Over);
+        }
+        let position = match self.claim_empty() {
+            Found::Mine(position) => position,
+            Found::Nothing => return Err(NoRoom::Full),
+            Found::Nonsense => return Err(NoRoom::Nonsense),
+        };
+        // After the exchange, in one order with what ends the queue.
+        if is_over() {
+            self.give_up(position);
+            return Err(NoRoom::Over);
+        }
+        Ok(position)
+    }
+
+    /// Claims the next message; `ended` says whether nothing more is put here, and was looked at before ("Closing").
+    #[inline]
+    pub(crate) fn claim_message(&self, ended: bool) -> Seen {
+        match self.claim_full() {
+            Found::Mine(position) => Seen::Message(position),
+            Found::Nothing if ended && self.is_drained() => Seen::End,
+            Found::Nothing => Seen::Nothing,
+            Found::Nonsense => Seen::Nonsense,
+        }
+    }
+
     /// Says whether nothing is at the head, not even on its way.
-    pub(crate) fn is_drained(&self) -> bool {
+    fn is_drained(&self) -> bool {
         let mut position = self.memory.word(H_HEAD).load(Ordering::Relaxed);
         for _ in 0..self.steps() {
             let (cell, lap) = self.split(position);

@@ -26,6 +26,8 @@
 //! *A ring is drained.* Who finds that moves `oldest` and takes the child out. If it dies before, or somebody else has the
 //! lock, the next one does: who has the lock takes out whatever is not in use. A handle keeps the rings that it used last.
 //!
+//! The steps from ring to ring are in [`handover`], over whatever rings there are.
+//!
 //! - **ST-Q5** Nobody puts into a ring before all older ones are over, and nobody takes from it before they are drained. So
 //!   ST-Q3 holds across rings.
 //! - **ST-Q6** What was put is in a ring that the root holds: it is a child before `made` says that it is there.
@@ -33,7 +35,9 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use super::ring::{Put, Ring, stride};
+use super::cells::{NoRoom, Seen};
+use super::handover::{self, Head, Line};
+use super::ring::{Ring, stride};
 use super::{FEWEST, H_BYTES, H_CLOSED, H_HEAD as R_OLDEST, H_TAIL as R_MADE, RING_KIND, ROOT_KIND};
 use crate::board::Board;
 use crate::board::children::Children;
@@ -68,13 +72,26 @@ pub(super) struct Link {
     pub(super) ring: Ring,
 }
 
-/// What was found at the head.
-pub(super) enum Head {
-    /// The message is the caller's.
-    Mine(Arc<Link>, u64),
-    Nothing,
-    /// Nothing, and nothing will come.
-    Closed,
+impl handover::Link for Arc<Link> {
+    #[inline]
+    fn number(&self) -> u64 {
+        self.number
+    }
+
+    #[inline]
+    fn is_over(&self) -> bool {
+        self.ring.is_over()
+    }
+
+    #[inline]
+    fn put(&self, message: &[u8], is_over: impl Fn() -> bool) -> Result<(), NoRoom> {
+        self.ring.put(message, is_over)
+    }
+
+    #[inline]
+    fn claim(&self, ended: bool) -> Seen {
+        self.ring.cells().claim_message(ended)
+    }
 }
 
 impl Chain {
@@ -102,10 +119,6 @@ impl Chain {
         Ok(Chain { bytes, put: RwLock::default(), get: RwLock::default(), root })
     }
 
-    pub(super) fn is_closed(&self) -> bool {
-        word(&self.root, H_CLOSED) != 0
-    }
-
     /// Closes the queue; says whether that is new.
     pub(super) fn close(&self) -> bool {
         self.root.u64(H_CLOSED).swap(1, Ordering::SeqCst) == 0
@@ -118,36 +131,16 @@ impl Chain {
     /// If there is no memory for another ring; [`is_timeout`](Error::is_timeout) if a process that changes children of
     /// any object is stopped.
     pub(super) fn put(&self, message: &[u8]) -> Result<bool> {
-        loop {
-            let link = self.link(&self.put, newest)?;
-            match link.ring.put(message, || link.ring.is_over() || self.is_closed()) {
-                Put::Done => return Ok(true),
-                Put::Over if self.is_closed() => {
-                    // A consumer may have waited for the cell that was given up.
-                    self.root.wake();
-                    return Ok(false);
-                }
-                Put::Nonsense => return Err(link.ring.nonsense()),
-                Put::Full | Put::Over => {
-                    self.root.wake();
-                    self.advance(&link)?;
-                }
-            }
-        }
+        handover::put(self, message)
     }
 
-    /// Goes on to the newest ring, which is made if that is this one.
-    fn advance(&self, link: &Link) -> Result<()> {
-        if word(&self.root, R_MADE) <= link.number + 1 {
-            let most = self.root.store_bytes() / PART / stride(self.bytes).unwrap_or(usize::MAX).max(1);
-            // A consumer that stands still at a message makes a ring full that has hardly any.
-            let cells = link.ring.cells as usize;
-            let wanted = if link.ring.len() >= cells / 2 { cells.saturating_mul(2) } else { cells };
-            let cells = wanted.min(most).max(FEWEST);
-            bring(&self.root, self.bytes, Some(link), cells)?;
-        }
-        replace(&self.put, open_at(&self.root, self.bytes, || newest(&self.root))?);
-        Ok(())
+    /// Claims the next message.
+    ///
+    /// # Errors
+    ///
+    /// If a ring cannot be opened; [`is_corrupt`](Error::is_corrupt).
+    pub(super) fn claim(&self) -> Result<Head<Arc<Link>>> {
+        handover::claim(self)
     }
 
     /// Returns the ring in a place, which is that of `number` if the place is empty.
@@ -158,44 +151,6 @@ impl Chain {
             }
             replace(place, open_at(&self.root, self.bytes, || number(&self.root))?);
         }
-    }
-
-    /// Claims the next message.
-    ///
-    /// # Errors
-    ///
-    /// If a ring cannot be opened.
-    pub(super) fn claim(&self) -> Result<Head> {
-        loop {
-            let link = self.link(&self.get, oldest)?;
-            // Both before the look at the cells ("Closing").
-            let closed = self.is_closed();
-            let over = link.ring.is_over();
-            if let Some(position) = link.ring.claim()? {
-                return Ok(Head::Mine(link, position));
-            }
-            if !(over || closed) || !link.ring.is_drained() {
-                return Ok(Head::Nothing);
-            }
-            if word(&self.root, R_MADE) <= link.number + 1 {
-                // Nobody was told of a ring behind this one.
-                return Ok(if closed { Head::Closed } else { Head::Nothing });
-            }
-            if !over {
-                // It was made meanwhile.
-                continue;
-            }
-            self.retire(&link);
-            let next = || oldest(&self.root).max(link.number + 1);
-            replace(&self.get, open_at(&self.root, self.bytes, next)?);
-        }
-    }
-
-    /// Takes a ring that is over and drained out of use, and whatever else is not.
-    fn retire(&self, link: &Link) {
-        self.root.u64(R_OLDEST).fetch_max(link.number + 1, Ordering::SeqCst);
-        // If somebody else has the lock they do it, or the next one.
-        let _ = self.root.with_children(Duration::ZERO, |children| sweep(&self.root, children));
     }
 
     /// Returns about how many messages wait.
@@ -211,6 +166,61 @@ impl Chain {
             number => open(&self.root, self.bytes, number).map_or(0, |link| link.ring.len()),
         };
         numbers.map(len).sum()
+    }
+}
+
+impl Line for Chain {
+    type Link = Arc<Link>;
+    type Error = Error;
+
+    #[inline]
+    fn is_closed(&self) -> bool {
+        word(&self.root, H_CLOSED) != 0
+    }
+
+    #[inline]
+    fn made(&self) -> u64 {
+        word(&self.root, R_MADE)
+    }
+
+    #[inline]
+    fn putting(&self) -> Result<Arc<Link>> {
+        self.link(&self.put, newest)
+    }
+
+    #[inline]
+    fn taking(&self) -> Result<Arc<Link>> {
+        self.link(&self.get, oldest)
+    }
+
+    fn grow(&self, full: &Arc<Link>) -> Result<()> {
+        if self.made() <= full.number + 1 {
+            let most = self.root.store_bytes() / PART / stride(self.bytes).unwrap_or(usize::MAX).max(1);
+            // A consumer that stands still at a message makes a ring full that has hardly any.
+            let cells = full.ring.cells as usize;
+            let wanted = if full.ring.len() >= cells / 2 { cells.saturating_mul(2) } else { cells };
+            let cells = wanted.min(most).max(FEWEST);
+            bring(&self.root, self.bytes, Some(full), cells)?;
+        }
+        replace(&self.put, open_at(&self.root, self.bytes, || newest(&self.root))?);
+        Ok(())
+    }
+
+    fn leave(&self, drained: &Arc<Link>) -> Result<()> {
+        let next = handover::retire(self.root.u64(R_OLDEST), drained.number);
+        // If somebody else has the lock they do it, or the next one.
+        let _ = self.root.with_children(Duration::ZERO, |children| sweep(&self.root, children));
+        replace(&self.get, open_at(&self.root, self.bytes, || oldest(&self.root).max(next))?);
+        Ok(())
+    }
+
+    #[cold]
+    fn nonsense(&self, link: &Arc<Link>) -> Error {
+        link.ring.nonsense()
+    }
+
+    fn wake(&self) {
+        self.root.wake();
     }
 }
 
@@ -288,18 +298,12 @@ fn bring(root: &Board, bytes: usize, last: Option<&Link>, cells: usize) -> Resul
     let place = number as usize % RINGS;
     for _ in 0..TRIES {
         let brought = root.with_children(PATIENCE, |children| {
-            if word(root, R_MADE) != number {
-                return true;
-            }
-            sweep(root, children);
-            if !children.has(place, &link.ring.board) && !children.add(place, &link.ring.board) {
-                return false;
-            }
-            if let Some(last) = last {
-                last.ring.end();
-            }
-            root.u64(R_MADE).store(number + 1, Ordering::SeqCst);
-            true
+            let add = || {
+                sweep(root, children);
+                children.has(place, &link.ring.board) || children.add(place, &link.ring.board)
+            };
+            let end = || _ = last.map(|last| last.ring.end());
+            handover::bring_in(root.u64(R_MADE), number, add, end)
         });
         match brought {
             Some(true) => {

@@ -2,7 +2,7 @@
 //!
 //! The exchanges are those of [`cells`](super::cells); here are the messages in the cells, and what a ring says of itself.
 
-use super::cells::{self, Cells, Found};
+use super::cells::{self, Cells, NoRoom};
 use super::{C_LEN, CELL_HEADER, CELLS, FEWEST, H_BYTES, H_CELLS, H_CLOSED};
 use crate::board::Board;
 use crate::error::{Error, ErrorKind, Result};
@@ -19,16 +19,6 @@ pub(super) struct Ring {
     pub(super) bytes: usize,
     /// What this client is called in words.
     me: u32,
-}
-
-/// What became of a message that was to be put.
-pub(super) enum Put {
-    Done,
-    Full,
-    /// Nothing more is put here.
-    Over,
-    /// The cells contradict each other.
-    Nonsense,
 }
 
 /// Returns how far cells for messages of so many bytes are apart.
@@ -87,23 +77,11 @@ impl Ring {
         waiting.min(self.cells) as usize
     }
 
-    /// Puts a message that is not too long, unless `is_over`, which is asked before and after a cell is claimed ("Closing").
+    /// Puts a message that is not too long, unless `is_over`, which is asked before and after a cell is claimed.
     #[inline]
-    pub(super) fn put(&self, message: &[u8], is_over: impl Fn() -> bool) -> Put {
-        if is_over() {
-            return Put::Over;
-        }
+    pub(super) fn put(&self, message: &[u8], is_over: impl Fn() -> bool) -> Result<(), NoRoom> {
         let cells = self.cells();
-        let position = match cells.claim_empty() {
-            Found::Mine(position) => position,
-            Found::Nothing => return Put::Full,
-            Found::Nonsense => return Put::Nonsense,
-        };
-        // After the exchange, in one order with what ends the ring.
-        if is_over() {
-            cells.give_up(position);
-            return Put::Over;
-        }
+        let position = cells.claim_room(is_over)?;
         let cell = cells.at(position);
         self.board.u64(cell + C_LEN).store(message.len() as u64, Ordering::Relaxed);
         if let Some(bytes) = self.board.bytes(cell + CELL_HEADER, message.len()) {
@@ -112,31 +90,12 @@ impl Ring {
             unsafe { std::ptr::copy_nonoverlapping(message.as_ptr(), bytes, message.len()) };
         }
         cells.publish(position);
-        Put::Done
-    }
-
-    /// Claims the next message.
-    ///
-    /// # Errors
-    ///
-    /// [`is_corrupt`](Error::is_corrupt).
-    #[inline]
-    pub(super) fn claim(&self) -> Result<Option<u64>> {
-        match self.cells().claim_full() {
-            Found::Mine(position) => Ok(Some(position)),
-            Found::Nothing => Ok(None),
-            Found::Nonsense => Err(self.nonsense()),
-        }
+        Ok(())
     }
 
     #[cold]
     pub(super) fn nonsense(&self) -> Error {
         ErrorKind::Corrupt(vec![format!("the cells of queue {} contradict each other", self.board.id())]).into()
-    }
-
-    /// Says whether there is nothing to take, not even on its way.
-    pub(super) fn is_drained(&self) -> bool {
-        self.cells().is_drained()
     }
 
     /// Shows a claimed message where it is, and gives its cell back.

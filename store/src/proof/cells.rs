@@ -1,7 +1,7 @@
 //! Cells of queues: a message is taken once, whole and in order, whoever dies, and a close loses none.
 //!
 //! Faults that were put into the protocol, and the models that failed then: `claim_full` that does not give on what a
-//! dead producer has (killed producer); `is_closed` looked at before the exchange only (close). What is not seen:
+//! dead producer has (killed producer); the second look of `claim_room` left out (close). What is not seen:
 //! `publish` without Release, since the fence of the wake follows at once and loom does not switch in between.
 
 use loom::sync::Arc;
@@ -11,7 +11,7 @@ use super::{crashes, explore_within, segment};
 use crate::client::{self, ClientKey};
 use crate::id::ObjectId;
 use crate::layout::{C_WORD, PAGE};
-use crate::message_queue::cells::{Cells, Found, Memory, name};
+use crate::message_queue::cells::{Cells, Memory, NoRoom, Seen, name};
 use crate::shared::Shared;
 use crate::sync::{AtomicU64, Ordering, mortal, payload, timeouts};
 use crate::waits::{self, On};
@@ -31,9 +31,14 @@ impl Memory for Model {
     }
 
     fn is_orphan(&self, owner: u32) -> bool {
-        let at = client::at(&self.0, (owner & 0xff) as usize, client::ALIVE);
-        at.is_none_or(|key| name(key) != owner)
+        is_orphan(&self.0, owner)
     }
+}
+
+/// As a board says it.
+pub(super) fn is_orphan(shared: &Shared, owner: u32) -> bool {
+    let at = client::at(shared, (owner & 0xff) as usize, client::ALIVE);
+    at.is_none_or(|key| name(key) != owner)
 }
 
 /// Where loom looks for races on a position's message: each has a page of its own.
@@ -66,39 +71,29 @@ impl Model {
 
     /// Puts a message; false if the queue is closed. As [`crate::MessageQueue`] does it.
     fn put(&self, cells: Cells<'_, Model>, message: u64) -> bool {
-        let position = waits::wait(&self.0, on(), None, || {
-            if self.is_closed() {
-                return Some(None);
-            }
-            match cells.claim_empty() {
-                Found::Mine(position) => Some(Some(position)),
-                Found::Nothing => None,
-                Found::Nonsense => panic!("nobody has damaged a word"),
-            }
+        let position = waits::wait(&self.0, on(), None, || match cells.claim_room(|| self.is_closed()) {
+            Ok(position) => Some(Some(position)),
+            Err(NoRoom::Full) => None,
+            Err(NoRoom::Over) => Some(None),
+            Err(NoRoom::Nonsense) => panic!("nobody has damaged a word"),
         });
-        let Some(position) = position.flatten() else { return false };
-        let open = !self.is_closed();
-        if open {
+        let position = position.flatten();
+        if let Some(position) = position {
             payload::written(page(&cells, position), 8);
             self.word(cells.at(position) + MESSAGE).store(message, Ordering::Relaxed);
             cells.publish(position);
-        } else {
-            cells.give_up(position);
         }
         waits::wake(&self.0, on());
-        open
+        position.is_some()
     }
 
     /// Takes a message; `None` if the queue is closed and drained.
     fn get(&self, cells: Cells<'_, Model>) -> Option<u64> {
-        let position = waits::wait(&self.0, on(), None, || {
-            let closed = self.is_closed();
-            match cells.claim_full() {
-                Found::Mine(position) => Some(Some(position)),
-                Found::Nothing if closed && cells.is_drained() => Some(None),
-                Found::Nothing => None,
-                Found::Nonsense => panic!("nobody has damaged a word"),
-            }
+        let position = waits::wait(&self.0, on(), None, || match cells.claim_message(self.is_closed()) {
+            Seen::Message(position) => Some(Some(position)),
+            Seen::End => Some(None),
+            Seen::Nothing => None,
+            Seen::Nonsense => panic!("nobody has damaged a word"),
         });
         let position = position.flatten()?;
         payload::read(page(&cells, position), 8);
