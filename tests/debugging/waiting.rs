@@ -50,7 +50,9 @@ fn said(logs: &Path) -> Option<u32> {
 /// Lets a debugger run a process on; `None` if there is none, or it may not.
 fn debugged(pid: u32) -> Option<Child> {
     let mut command = Command::new("gdb");
-    command.args(["-nx", "-batch", "-ex", "set auto-solib-add off", "-ex", "continue", "-p", &pid.to_string()]);
+    // It stumbles now and then over the SIGKILL of what it holds, and would leave a core file of itself here.
+    command.args(["-nx", "-batch", "-iex", "maintenance set internal-error corefile no"]);
+    command.args(["-ex", "set auto-solib-add off", "-ex", "continue", "-p", &pid.to_string()]);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let Ok(mut gdb) = command.spawn() else {
         eprintln!("skipped: gdb is not installed");
