@@ -37,22 +37,17 @@
 //! - ST-17: an object goes to RECLAIMING only if no word and no sealed parent counts it.
 //! - ST-18: after the last unit of a deleted or counted object is dropped, somebody reclaims it:
 //!   the one who dropped it, the one who looked meanwhile (it looks again after a revert), or the reaper.
-//! - ST-19: `nested` of every slot is the number of *linked* parents that list it; the counts change
-//!   only under the nested lock and are recounted from the parents when its owner died.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{OnceLock, PoisonError};
-use std::time::Duration;
 
 use crate::alloc::{self, Alloc};
 use crate::arena::Arena;
-use crate::check;
 use crate::client::ClientKey;
 use crate::disk::{Disk, Record, Table};
 use crate::evict::Victims;
 use crate::index;
-use crate::layout::{H_LEFT_NESTED, H_RECLAIMED};
-use crate::lock::{self, Guard, Lock};
+use crate::layout::H_RECLAIMED;
 use crate::magazine::{self, Magazine};
 use crate::moves::{self, Mover};
 use crate::place::Place;
@@ -60,9 +55,15 @@ use crate::queue;
 use crate::readers;
 use crate::shared::Shared;
 use crate::slot::{self, Slot, SlotRef, State};
-use crate::sync::{AtomicU64, Mutex, Ordering, fence};
+use crate::sync::{AtomicU64, Mutex, Ordering};
 use crate::sys::futex;
 use crate::waits::{self, On};
+
+mod nested;
+mod row;
+
+pub(crate) use self::nested::Nested;
+pub(crate) use self::row::Row;
 
 /// One view: the object stays at its address.
 pub(crate) const VIEW: u64 = 1 << 32;
@@ -129,127 +130,6 @@ pub(crate) struct Actor<'a> {
     pub(crate) looks: &'a Looks,
     /// The client.
     pub(crate) me: ClientKey,
-}
-
-/// The nested lock, held.
-pub(crate) struct Nested<'a> {
-    actor: Actor<'a>,
-    guard: Option<Guard<'a>>,
-}
-
-impl Drop for Nested<'_> {
-    fn drop(&mut self) {
-        self.guard = None;
-        let left = self.actor.shared.ctl.u64(H_LEFT_NESTED);
-        // SYNC left: either this load sees what was left while the lock was held, or the one who left it sees that
-        // the lock is free (`leave_linked`).
-        fence(Ordering::SeqCst);
-        if left.load(Ordering::Relaxed) == 0 {
-            return;
-        }
-        left.store(0, Ordering::SeqCst);
-        // Rare, so a look at all slots: a list would have to cope with objects that are left twice.
-        for index in 0..alloc::slots_ever(self.actor.shared) {
-            let slot = Slot::of(self.actor.shared, index);
-            let state = slot.state();
-            let is_deleted = state.state() == slot::CONDEMNED && state.has(slot::DELETED);
-            if is_deleted && slot.linked().load(Ordering::Relaxed) != 0 {
-                self.actor.look(SlotRef { index, generation: state.generation() });
-            }
-        }
-    }
-}
-
-impl Nested<'_> {
-    /// Reads a place of a list of children.
-    pub(crate) fn child(&self, place: &AtomicU64) -> Option<SlotRef> {
-        Some(place.load(Ordering::Relaxed)).filter(|word| *word != slot::NO_CHILD).map(SlotRef::from_word)
-    }
-
-    /// Puts a child, which the caller holds, into an empty place of the list of a linked object.
-    pub(crate) fn add(&self, place: &AtomicU64, child: SlotRef) {
-        self.actor.slot(child).nested().fetch_add(1, Ordering::SeqCst);
-        // Between the two the count is too high, and set right by whoever takes over the lock (ST-19).
-        place.store(child.to_word(), Ordering::SeqCst);
-    }
-
-    /// Empties a place; returns the child, which is to be looked at when the lock is free.
-    pub(crate) fn remove(&self, place: &AtomicU64) -> Option<SlotRef> {
-        let child = self.child(place)?;
-        place.store(slot::NO_CHILD, Ordering::SeqCst);
-        let nested = self.actor.slot(child).nested();
-        if nested.load(Ordering::Relaxed) > 0 {
-            nested.fetch_sub(1, Ordering::SeqCst);
-        }
-        Some(child)
-    }
-}
-
-/// Where a client counts its own units: a word for each slot, or, if it only reads, for several.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Row {
-    at: usize,
-    mask: u32,
-    /// Which word of a slot's set has this client, and its bit in there; 0: it is in no set.
-    set: usize,
-    bit: u64,
-}
-
-impl Row {
-    /// Returns the row of a client of this process.
-    pub(crate) fn of(shared: &Shared, me: ClientKey) -> Row {
-        match &shared.reader {
-            Some(me) => {
-                Row { at: shared.layout.reader(me.index.into()), mask: readers::WORDS as u32 - 1, set: 0, bit: 0 }
-            }
-            None => {
-                let (set, bit) = (usize::from(me.index) / 64, 1 << (me.index % 64));
-                Row { at: shared.layout.hold(me.index.into(), 0), mask: shared.layout.slots as u32 - 1, set, bit }
-            }
-        }
-    }
-
-    #[inline]
-    fn offset(self, index: u32) -> usize {
-        self.at + (index & self.mask) as usize * 8
-    }
-
-    #[inline]
-    fn word(self, shared: &Shared, index: u32) -> &AtomicU64 {
-        shared.ctl.u64(self.offset(index))
-    }
-
-    /// Has the word of a slot on its way to the cache.
-    #[inline]
-    pub(crate) fn prefetch(self, shared: &Shared, index: u32) {
-        shared.ctl.prefetch(self.offset(index));
-    }
-
-    /// Takes a unit (A1, A2) and says what the object's state is with the unit standing, if it is at rest and sealed
-    /// (A3). Otherwise the caller has it [`settled`](Actor::settled).
-    #[inline]
-    pub(crate) fn adopt(self, shared: &Shared, slot: Slot<'_>, at: SlotRef, unit: u64) -> Option<State> {
-        let sharers = slot.sharers(self.set);
-        if sharers.load(Ordering::SeqCst) & self.bit != self.bit {
-            sharers.fetch_or(self.bit, Ordering::SeqCst);
-        }
-        self.word(shared, at.index).fetch_add(unit, Ordering::SeqCst);
-        let state = slot.state();
-        (state.generation() == at.generation && state.state() == slot::SEALED).then_some(state)
-    }
-
-    /// Drops a unit; returns what the word was if something follows from that: [`dropped`](Actor::dropped).
-    #[inline]
-    pub(crate) fn drop(self, shared: &Shared, index: u32, unit: u64) -> Option<u64> {
-        let old = self.word(shared, index).fetch_sub(unit, Ordering::SeqCst);
-        let is_last = old == unit || unit == VIEW && old >> 32 == 1;
-        if is_last && shared.reader.is_none() && queue::is_empty(shared) {
-            let state = Slot::of(shared, index).state();
-            let stays = old != unit || state.state() == slot::SEALED && !state.has(slot::COUNTED);
-            return (!stays).then_some(old);
-        }
-        is_last.then_some(old)
-    }
 }
 
 /// What became of an attempt to take a unit.
@@ -585,146 +465,11 @@ impl<'a> Actor<'a> {
         }
     }
 
-    /// Leaves an object whose children are still counted to whoever has the nested lock.
-    #[cold]
-    fn leave_linked(&self, slot: Slot<'_>, state: State) {
-        let condemned = state.to(slot::CONDEMNED, Some(self.me.index)).with(slot::DELETED);
-        if slot.cas(state, condemned) {
-            self.shared.ctl.u64(H_LEFT_NESTED).store(1, Ordering::SeqCst);
-            // SYNC left: pairs with the load in `Nested::drop`.
-            fence(Ordering::SeqCst);
-            drop(self.try_nested());
-        }
-    }
-
     /// Bumps the reclaim sequence and wakes those who wait for it.
     pub(crate) fn notify(&self) {
         let word = self.shared.ctl.u32(H_RECLAIMED);
         word.fetch_add(1, Ordering::SeqCst);
         futex::wake(word, u32::MAX, u32::MAX);
-    }
-
-    pub(crate) fn nested_lock(&self, patience: Duration) -> Option<Nested<'a>> {
-        lock::acquire_within(self.shared, Lock::Nested, self.me, patience).map(|guard| self.with_nested(guard))
-    }
-
-    /// Takes the nested lock if that needs no waiting.
-    fn try_nested(&self) -> Option<Nested<'a>> {
-        lock::try_acquire(self.shared, Lock::Nested, self.me).map(|guard| self.with_nested(guard))
-    }
-
-    /// Wraps the nested lock that the caller has taken (over).
-    pub(crate) fn with_nested(&self, guard: Guard<'a>) -> Nested<'a> {
-        if guard.must_repair() {
-            self.recount();
-        }
-        Nested { actor: *self, guard: Some(guard) }
-    }
-
-    /// Counts an object's children as held by it; the caller holds each of them. False if the lock was not to be had.
-    pub(crate) fn link(&self, parent: SlotRef, children: &[SlotRef], patience: Duration) -> bool {
-        let Some(guard) = self.nested_lock(patience) else { return false };
-        for child in children {
-            self.slot(*child).nested().fetch_add(1, Ordering::SeqCst);
-        }
-        self.slot(parent).linked().store(1, Ordering::SeqCst);
-        drop(guard);
-        for child in children {
-            self.confirm_nested(*child);
-        }
-        true
-    }
-
-    /// A3 for a child that was counted: who is looking at it has not seen that.
-    pub(crate) fn confirm_nested(&self, child: SlotRef) {
-        let slot = self.slot(child);
-        let state = slot.state();
-        if state.generation() == child.generation && state.state() == slot::CONDEMNED && !state.has(slot::DELETED) {
-            self.revert(slot, state);
-        }
-    }
-
-    /// Takes the counts of an object's children back; false if another process has the lock.
-    fn unlink(&self, parent: SlotRef, children: &mut Vec<SlotRef>) -> bool {
-        let Some(guard) = self.try_nested() else { return false };
-        let slot = self.slot(parent);
-        if slot.linked().load(Ordering::Relaxed) == 0 {
-            return true;
-        }
-        let mine = self.children(parent);
-        for child in &mine {
-            let child = self.slot(*child);
-            if child.nested().load(Ordering::Relaxed) > 0 {
-                child.nested().fetch_sub(1, Ordering::SeqCst);
-            }
-        }
-        slot.linked().store(0, Ordering::SeqCst);
-        drop(guard);
-        children.extend(mine);
-        true
-    }
-
-    /// Reads the list of objects that a linked object contains; those with such a list never leave the arena.
-    fn children(&self, at: SlotRef) -> Vec<SlotRef> {
-        let slot = self.slot(at);
-        loop {
-            let state = slot.state();
-            let count = slot.children();
-            let place = slot.place_word(state).load(Ordering::Acquire);
-            let words = slot.place(state).and_then(Place::offset).map(|offset| {
-                let tail = moves::payload(slot).saturating_sub(8 * count);
-                self.arena.words(offset.saturating_add(tail), count)
-            });
-            // It may have moved meanwhile, and something else written where it was.
-            fence(Ordering::Acquire);
-            let now = slot.state();
-            if now.flags() == state.flags() && slot.place_word(now).load(Ordering::Relaxed) == place {
-                let words = words.unwrap_or_default().into_iter().filter(|word| *word != slot::NO_CHILD);
-                return words.map(SlotRef::from_word).collect();
-            }
-        }
-    }
-
-    /// Recounts every `nested` from the linked parents (ST-19); under the nested lock.
-    pub(crate) fn recount(&self) {
-        let counts = self.count_nested();
-        for index in 0..alloc::slots_ever(self.shared) {
-            let nested = Slot::of(self.shared, index).nested();
-            let right = counts.get(&index).copied().unwrap_or(0);
-            // Only what is wrong is written: others read these words without the lock.
-            if nested.load(Ordering::Relaxed) != right {
-                nested.store(right, Ordering::SeqCst);
-            }
-        }
-    }
-
-    fn count_nested(&self) -> std::collections::HashMap<u32, u64> {
-        let mut counts = std::collections::HashMap::new();
-        for index in 0..alloc::slots_ever(self.shared) {
-            let slot = Slot::of(self.shared, index);
-            if slot.state().state() != slot::FREE && slot.linked().load(Ordering::Acquire) != 0 {
-                for child in self.children(SlotRef { index, generation: slot.state().generation() }) {
-                    *counts.entry(child.index).or_insert(0) += 1;
-                }
-            }
-        }
-        counts
-    }
-
-    /// Compares all `nested` with the linked parents; under the nested lock.
-    pub(crate) fn verify_nested(&self) -> Vec<String> {
-        let Some(_guard) = self.nested_lock(check::PATIENCE) else { return Vec::new() };
-        let counts = self.count_nested();
-        (0..alloc::slots_ever(self.shared))
-            .filter_map(|index| {
-                let (is, right) = (
-                    Slot::of(self.shared, index).nested().load(Ordering::SeqCst),
-                    counts.get(&index).copied().unwrap_or(0),
-                );
-                (is != right && Slot::of(self.shared, index).state().state() != slot::FREE)
-                    .then(|| format!("ST-19: slot {index} is counted {is} times as nested, {right} parents list it"))
-            })
-            .collect()
     }
 
     /// Takes all units of a dead client away and reclaims what only it held.
