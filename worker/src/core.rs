@@ -14,11 +14,10 @@
 //!   stalled, peers, peer, pending, ref; user code (encoding, decoding, dropping values) runs under
 //!   none of them.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use mobula_scheduler::ids::ActorId;
@@ -29,7 +28,7 @@ use mobula_store::{ClientKey, Knell, ObjectHold, Store};
 #[cfg(feature = "async")]
 use crate::asynchrony::Wakes;
 use crate::cancel::Cancels;
-use crate::deferred::{Deferred, Dependent, Work};
+use crate::deferred::{Dependent, Work};
 use crate::duty::Duty;
 use crate::error::{Error, Result};
 use crate::executor::Executor;
@@ -48,94 +47,11 @@ use crate::transport::Transport;
 use crate::unread::Unread;
 
 mod arrivals;
+mod current;
+mod stalled;
 
-static CURRENT: RwLock<Option<Arc<Core>>> = RwLock::new(None);
-
-/// The number of the runtime that is up; 0 if none is. Refs know their runtime by its number.
-static OPEN: AtomicU32 = AtomicU32::new(0);
-
-/// The last number that was given to a runtime.
-static NUMBERS: AtomicU32 = AtomicU32::new(0);
-
-thread_local! {
-    /// The runtime that this thread looked for last, by its number.
-    static NEAR: RefCell<(u32, Weak<Core>)> = const { RefCell::new((0, Weak::new())) };
-}
-
-/// Returns the core of the runtime that is up.
-pub(crate) fn current() -> Result<Arc<Core>> {
-    match &*CURRENT.read().unwrap_or_else(PoisonError::into_inner) {
-        Some(core) => {
-            core.check_open()?;
-            Ok(core.clone())
-        }
-        None => Err(not_initialized()),
-    }
-}
-
-/// Says whether the runtime of that number is up.
-#[inline]
-pub(crate) fn is_open(number: u32) -> bool {
-    OPEN.load(Ordering::Acquire) == number
-}
-
-/// Says whether the runtime of that number has lost its node, and the program has not ended it yet.
-pub(crate) fn is_orphan(number: u32) -> bool {
-    let current = CURRENT.read().unwrap_or_else(PoisonError::into_inner);
-    current.as_ref().is_some_and(|core| core.number == number && core.is_closed())
-}
-
-/// Returns the runtime of that number if it is up.
-pub(crate) fn numbered(number: u32) -> Result<Arc<Core>> {
-    if !is_open(number) {
-        return Err(ended());
-    }
-    let near = NEAR.try_with(|near| {
-        let near = near.borrow();
-        if near.0 == number { near.1.upgrade() } else { None }
-    });
-    let core = match near {
-        Ok(Some(core)) => core,
-        _ => {
-            let core = current()?;
-            if core.number != number {
-                return Err(ended());
-            }
-            let _ = NEAR.try_with(|near| near.replace((number, Arc::downgrade(&core))));
-            core
-        }
-    };
-    core.check_open()?;
-    Ok(core)
-}
-
-/// Calls `then` with the runtime of that number if it is up and this is its process; waits for nothing.
-pub(crate) fn with_open(number: u32, then: impl FnOnce(&Core)) {
-    if is_open(number)
-        // Locked only while a runtime begins or ends.
-        && let Ok(slot) = CURRENT.try_read()
-        && let Some(core) = &*slot
-        && core.number == number
-        && core.pid == std::process::id()
-    {
-        then(core);
-    }
-}
-
-fn ended() -> Error {
-    Error::not_initialized("the runtime that this belongs to has ended")
-}
-
-pub(crate) fn not_initialized() -> Error {
-    Error::not_initialized("no runtime is up in this process: call mobula::init first")
-}
-
-fn set_current(core: Option<Arc<Core>>) {
-    mobula_store::set_current(core.as_ref().map(|core| core.store.clone()));
-    OPEN.store(core.as_ref().map_or(0, |core| core.number), Ordering::SeqCst);
-    let before = std::mem::replace(&mut *CURRENT.write().unwrap_or_else(PoisonError::into_inner), core);
-    drop(before);
-}
+pub(crate) use self::current::{current, is_open, is_orphan, not_initialized, numbered, with_open};
+use self::stalled::Stalled;
 
 /// What a process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -189,27 +105,6 @@ pub(crate) struct Core {
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
-#[derive(Default)]
-struct Stalled {
-    routes: Vec<Arc<Route>>,
-    peers: Vec<Arc<Peer>>,
-    deferred: Vec<Arc<Deferred>>,
-}
-
-impl Stalled {
-    fn add_route(&mut self, route: Arc<Route>) {
-        if !self.routes.iter().any(|other| Arc::ptr_eq(other, &route)) {
-            self.routes.push(route);
-        }
-    }
-
-    fn add_peer(&mut self, peer: Arc<Peer>) {
-        if !self.peers.iter().any(|other| Arc::ptr_eq(other, &peer)) {
-            self.peers.push(peer);
-        }
-    }
-}
-
 impl Core {
     /// Attaches the store, tells the node, starts the two threads and becomes current.
     ///
@@ -244,7 +139,7 @@ impl Core {
         let client = store.client();
         let core = Arc::new(Core {
             kind,
-            number: NUMBERS.fetch_add(1, Ordering::Relaxed).wrapping_add(1),
+            number: current::next_number(),
             pid: std::process::id(),
             node_id,
             namespace,
@@ -277,7 +172,7 @@ impl Core {
             threads: Mutex::default(),
             store,
         });
-        set_current(Some(core.clone()));
+        current::set_current(Some(core.clone()));
         let entries = kind == Kind::Driver || registry.hash() != registry_hash;
         let letters = core.pump.transport().start(&core)?;
         lock(&core.threads).extend(letters);
@@ -422,15 +317,14 @@ impl Core {
 
     /// Fails once the runtime has ended.
     pub(crate) fn check_open(&self) -> Result<()> {
-        if self.closed.load(Ordering::Relaxed) { Err(ended()) } else { Ok(()) }
+        if self.closed.load(Ordering::Relaxed) { Err(current::ended()) } else { Ok(()) }
     }
 
     /// Ends this runtime's part in the process: every waiting thread returns, nothing is sent any more.
     pub(crate) fn close(self: &Arc<Self>) {
         self.set_closed();
-        let is_current = |slot: &Option<Arc<Core>>| slot.as_ref().is_some_and(|current| Arc::ptr_eq(current, self));
-        if is_current(&CURRENT.read().unwrap_or_else(PoisonError::into_inner)) {
-            set_current(None);
+        if current::is_current(self) {
+            current::set_current(None);
         }
         self.link.set_broken();
         self.pump.transport().close();
@@ -478,7 +372,7 @@ impl Core {
 
     fn set_closed(&self) {
         self.closed.store(true, Ordering::SeqCst);
-        let _ = OPEN.compare_exchange(self.number, 0, Ordering::SeqCst, Ordering::Relaxed);
+        current::shut(self.number);
     }
 
     /// Waits for the threads of a closed core whose node is gone.
@@ -572,54 +466,6 @@ impl Core {
             self.note_stalled(stalled);
         }
         sent
-    }
-
-    /// Has a route flushed again soon: its ring was full.
-    pub(crate) fn add_stalled(&self, route: &Arc<Route>) {
-        let mut stalled = lock(&self.stalled);
-        stalled.add_route(route.clone());
-        self.note_stalled(stalled);
-    }
-
-    /// Has a submission tried again soon: the store was full.
-    pub(crate) fn add_deferred(&self, deferred: Arc<Deferred>) {
-        let mut stalled = lock(&self.stalled);
-        stalled.deferred.push(deferred);
-        self.note_stalled(stalled);
-    }
-
-    /// Has the service thread tick, if it does not yet.
-    fn note_stalled(&self, guard: MutexGuard<'_, Stalled>) {
-        let first = !self.has_stalled.swap(true, Ordering::SeqCst);
-        drop(guard);
-        if first {
-            self.pump.kick_service();
-        }
-    }
-
-    /// Sends what found its ring full before, as far as there is room now.
-    pub(crate) fn flush_stalled(&self) {
-        if !self.has_stalled.load(Ordering::SeqCst) {
-            return;
-        }
-        let Stalled { routes, peers, deferred } = std::mem::take(&mut *lock(&self.stalled));
-        if routes.is_empty() && peers.is_empty() && deferred.is_empty() {
-            // Another thread is at it and will say what is left.
-            return;
-        }
-        let mut work = Work::default();
-        work.add(deferred.into_iter().map(Dependent::Deferred).collect());
-        let routes: Vec<_> = routes.into_iter().filter(|route| !route.flush(self, &mut work)).collect();
-        work.run(self);
-        let peers: Vec<_> = peers.into_iter().filter(|peer| !peer.flush()).collect();
-        let mut stalled = lock(&self.stalled);
-        routes.into_iter().for_each(|route| stalled.add_route(route));
-        peers.into_iter().for_each(|peer| stalled.add_peer(peer));
-        if stalled.routes.is_empty() && stalled.peers.is_empty() && stalled.deferred.is_empty() {
-            self.has_stalled.store(false, Ordering::SeqCst);
-        } else {
-            self.note_stalled(stalled);
-        }
     }
 
     // ---- what the service thread does from time to time
