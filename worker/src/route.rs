@@ -22,23 +22,26 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
 
 use mobula_scheduler::death::ActorDeath;
 use mobula_scheduler::ids::ActorId;
 use mobula_scheduler::protocol::ToNode;
 use mobula_store::{ClientKey, ObjectHold, SendError};
 
-use crate::arg::{Args, Readiness};
+use crate::arg::Args;
 use crate::attempts::{Attempts, Kept, Sent, Sorted};
 use crate::call;
 use crate::cancel;
 use crate::core::Core;
-use crate::deferred::{Dependent, Work, is_worth_another_try};
+use crate::deferred::{Dependent, Work};
 use crate::error::Error;
 use crate::frames::Method;
 use crate::outbox::Peer;
 use crate::traits::ActorTraits;
+
+mod queued;
+
+use self::queued::{Content, Obstacle, QueuedCall};
 
 /// How many calls may wait here before the program is warned.
 const MANY: usize = 10_000;
@@ -60,8 +63,8 @@ pub(crate) struct Route {
     limit: AtomicU32,
     /// How many it has, if there is a limit.
     unanswered: AtomicU32,
-    /// What all calls fail with that the actor's death takes with it: who reads one has read all.
     in_graph: AtomicBool,
+    /// What all calls fail with that the actor's death takes with it: who reads one has read all.
     died: OnceLock<Error>,
     state: Mutex<RouteState>,
 }
@@ -104,34 +107,6 @@ enum Creation {
     Ahead,
     /// The same, and the node knows: the handle has left this process, or the actor has a name.
     Announced,
-}
-
-struct QueuedCall {
-    call: u64,
-    /// Set if it is to be kept.
-    attempts: Option<Attempts>,
-    content: Content,
-}
-
-enum Content {
-    Frame(Vec<u8>),
-    /// Nobody wants it: it only has its place.
-    CalledOff,
-    Waiting {
-        method: Method,
-        depth: u32,
-        args: Args,
-        /// Since when the store has had no room for the arguments.
-        full_since: Option<Instant>,
-    },
-}
-
-/// What hinders a call from being sent.
-enum Obstacle {
-    None,
-    Arguments,
-    Room,
-    Error(Error),
 }
 
 impl Route {
@@ -591,31 +566,4 @@ impl Route {
 fn restarting(death: &ActorDeath) -> Error {
     let ActorDeath { actor, class, cause, .. } = death;
     Error::actor_unavailable(format!("actor {class} {actor} is being restarted: {cause}"))
-}
-
-impl QueuedCall {
-    /// Makes the frame once all arguments are there. Never waits for room in the store.
-    fn prepare(&mut self, core: &Core, actor: ActorId) -> Obstacle {
-        let (method, depth, args, full_since) = match &mut self.content {
-            Content::Frame(_) => return Obstacle::None,
-            Content::CalledOff => return Obstacle::Error(Error::cancelled("it was cancelled")),
-            Content::Waiting { method, depth, args, full_since } => (method, depth, args, full_since),
-        };
-        match args.readiness() {
-            Readiness::Waiting => return Obstacle::Arguments,
-            Readiness::Failed(error) => return Obstacle::Error(error),
-            Readiness::Ready => args.fill(),
-        }
-        match call::frame(core, self.call, actor, method, *depth, args, Duration::ZERO) {
-            Ok((frame, spilled)) => {
-                let (_, mut holds) = std::mem::take(args).into_parts();
-                holds.extend(spilled);
-                core.pending().add_holds(self.call, holds);
-                self.content = Content::Frame(frame);
-                Obstacle::None
-            }
-            Err(error) if is_worth_another_try(&error, full_since) => Obstacle::Room,
-            Err(error) => Obstacle::Error(error),
-        }
-    }
 }

@@ -15,135 +15,22 @@
 //! The dead are remembered for those that ask late, the last [`MOST_DEAD`] of them. An actor beyond
 //! that, or one that never was, is answered with a creation failure that says so.
 
-use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use mobula_store::ObjectHold;
-
-use super::crews::CrewId;
 use super::outlet::Position;
 use super::restarts::{Lives, ProcessEnd};
 use super::state::State;
 use super::workers::{Duty, Purpose, Worker};
 use crate::death::{ActorDeath, DeathCause};
 use crate::ids::{ActorId, ProcessId};
-use crate::protocol::{ActorSpec, Answer, RegistryKey, ToProcess};
-use crate::resources::{Demand, Grant};
+use crate::protocol::{ActorSpec, Answer, ToProcess};
+
+mod actor;
+
+pub(super) use self::actor::{Actor, Early, Place};
 
 /// How many dead actors are remembered.
 const MOST_DEAD: usize = 10_000;
-
-/// Where an actor is.
-#[derive(Debug)]
-pub(super) enum Place {
-    /// Nowhere: it waits for resources.
-    Waiting,
-    /// It has its resources and waits before its next process.
-    Resting { grant: Grant, until: Instant },
-    /// It has its resources; `worker` is the process that was started for it alone, if there is one.
-    Granted { grant: Grant, worker: Option<u64> },
-    /// In a process.
-    Placed { grant: Grant, worker: u64, position: Position },
-}
-
-/// An actor that is not dead.
-pub(super) struct Actor {
-    /// Given out when it is placed for the last time.
-    spec: Option<Box<ActorSpec>>,
-    /// A copy of it waits for the process that is being made.
-    ahead: Option<Position>,
-    class: RegistryKey,
-    pub(super) class_name: String,
-    demand: Demand,
-    env: Vec<(String, String)>,
-    /// Whose workers it runs in.
-    crew: CrewId,
-    /// Keeps a detached actor when nobody has a handle of it.
-    life: Option<ObjectHold>,
-    pub(super) owner: ProcessId,
-    /// Each process once.
-    pub(super) watchers: Vec<ProcessId>,
-    pub(super) place: Place,
-    pub(super) lives: Lives,
-    /// Keeps the arguments' objects until the constructor has run for the last time.
-    holds: Vec<ObjectHold>,
-    /// Who waits for its end.
-    kills: Vec<(ProcessId, u64)>,
-    /// Its constructor has run in this process.
-    pub(super) started: bool,
-    /// Its process says that it is about to end.
-    pub(super) leaving: bool,
-    /// What its process says that it ends of.
-    pub(super) outcome: Option<DeathCause>,
-    pub(super) end_sent: bool,
-}
-
-/// An actor that is known before it is created.
-#[derive(Default)]
-pub(super) struct Early {
-    /// Who is to create it.
-    creator: Option<ProcessId>,
-    owner: Option<ProcessId>,
-    class_name: String,
-    watchers: Vec<ProcessId>,
-}
-
-impl Actor {
-    /// Returns the variables and GPUs that its own process is started with.
-    pub(super) fn needs(&self) -> (Vec<(String, String)>, Vec<u32>) {
-        let gpu_ids = match &self.place {
-            Place::Granted { grant, .. } => grant.gpu_ids().collect(),
-            _ => Vec::new(),
-        };
-        (self.env.clone(), gpu_ids)
-    }
-
-    /// True if it cannot take a pool worker.
-    pub(super) fn is_dedicated(&self) -> bool {
-        self.demand.has_gpus() || !self.env.is_empty()
-    }
-
-    pub(super) fn crew(&self) -> CrewId {
-        self.crew
-    }
-
-    /// True if it lives until the node ends.
-    pub(super) fn is_detached(&self) -> bool {
-        self.life.is_some()
-    }
-
-    /// Returns who is told when it has died.
-    pub(super) fn hearers(&self) -> HashSet<ProcessId> {
-        self.watchers.iter().copied().chain(self.kills.iter().map(|&(process, _)| process)).collect()
-    }
-
-    pub(super) fn launching(&mut self, number: u64) {
-        if let Place::Granted { worker, .. } = &mut self.place {
-            *worker = Some(number);
-            self.ahead = None;
-        }
-    }
-
-    pub(super) fn demand(&self) -> &Demand {
-        &self.demand
-    }
-
-    /// It has its resources and looks for a process.
-    pub(super) fn granted(&mut self, grant: Grant) {
-        self.place = Place::Granted { grant, worker: None };
-        // What waited for an earlier process went with that.
-        self.ahead = None;
-    }
-
-    /// Returns the number of its process.
-    pub(super) fn process(&self) -> Option<u64> {
-        match self.place {
-            Place::Waiting | Place::Resting { .. } => None,
-            Place::Granted { worker, .. } => worker,
-            Place::Placed { worker, .. } => Some(worker),
-        }
-    }
-}
 
 fn add(watchers: &mut Vec<ProcessId>, process: ProcessId) {
     if !watchers.contains(&process) {

@@ -4,18 +4,20 @@
 //! A sequence that fails is cut down to what still fails, and printed with its seed. `MOBULA_FUZZ` is the number
 //! of sequences (or seconds: `60s`), `MOBULA_SEED` where they start.
 
-use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Lines, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use mobula_store::{
-    ClientKey, Deleted, Lifetime, ObjectBuffer, ObjectHold, ObjectId, ObjectOptions, ObjectState, ObjectView, Store,
-    StoreOptions,
+    Deleted, Lifetime, ObjectBuffer, ObjectHold, ObjectId, ObjectOptions, ObjectState, ObjectView, Store, StoreOptions,
 };
 
 use crate::{assert_empty, id};
+
+mod map;
+mod remote;
+
+use self::map::{Handle, Life, Model, Object};
+use self::remote::Remote;
 
 /// Clients of this process; one more is the other process's.
 const CLIENTS: usize = 3;
@@ -26,7 +28,6 @@ const CAPACITY: usize = 4 << 20;
 const ROOMY: usize = CAPACITY / 4;
 const SIZES: [usize; 8] = [0, 1, 64, 700, 5_000, 14_300, 40_000, 250_000];
 const STEPS: usize = 150;
-const ADDRESS: &str = "MOBULA_MODEL_ADDRESS";
 
 /// A generator that needs no crate: xorshift.
 struct Random(u64);
@@ -97,197 +98,6 @@ impl Op {
             61 => Op::Kill,
             _ => Op::Check,
         }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Life {
-    Creating {
-        deleted: bool,
-    },
-    Sealed,
-    /// Its creator gave up.
-    Lost,
-}
-
-/// What the map knows of an object; its number never names another one.
-#[derive(Debug, Clone)]
-struct Object {
-    n: u8,
-    bytes: Vec<u8>,
-    metadata: Vec<u8>,
-    counted: bool,
-    life: Life,
-    /// Deleted or lost: it goes with its last handle.
-    doomed: bool,
-    children: Vec<usize>,
-}
-
-/// What one unit of a client stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Handle {
-    client: usize,
-    object: usize,
-    view: bool,
-}
-
-/// The map: objects that exist, and who holds them.
-#[derive(Debug, Default)]
-struct Model {
-    objects: BTreeMap<usize, Object>,
-    handles: Vec<Handle>,
-    next: usize,
-}
-
-impl Model {
-    /// Finds the object that an id stands for.
-    fn named(&self, n: u8) -> Option<usize> {
-        self.objects.iter().find(|(_, object)| object.n == n && !object.doomed).map(|(&at, _)| at)
-    }
-
-    fn is_sealed(&self, n: u8) -> bool {
-        self.named(n).is_some_and(|at| self.objects[&at].life == Life::Sealed)
-    }
-
-    fn add(&mut self, object: Object, client: usize) -> usize {
-        self.next += 1;
-        self.objects.insert(self.next, object);
-        self.take(client, self.next, true);
-        self.next
-    }
-
-    fn take(&mut self, client: usize, object: usize, view: bool) {
-        self.handles.push(Handle { client, object, view });
-    }
-
-    fn release(&mut self, client: usize, object: usize, view: bool) {
-        let handle = Handle { client, object, view };
-        let at = self.handles.iter().position(|h| *h == handle).expect("a handle that was taken");
-        self.handles.swap_remove(at);
-        self.settle();
-    }
-
-    fn is_used(&self, object: usize) -> bool {
-        self.handles.iter().any(|handle| handle.object == object)
-            || self.objects.values().any(|parent| parent.children.contains(&object))
-    }
-
-    /// Removes what nothing keeps any more, and what only that kept.
-    fn settle(&mut self) {
-        while let Some(at) = self.objects.keys().copied().find(|&at| self.goes(at)) {
-            self.objects.remove(&at);
-        }
-    }
-
-    fn goes(&self, at: usize) -> bool {
-        let object = &self.objects[&at];
-        (object.doomed || object.counted && object.life == Life::Sealed) && !self.is_used(at)
-    }
-
-    fn seal(&mut self, object: usize) {
-        let object = self.objects.get_mut(&object).expect("an object that is being created");
-        object.doomed |= object.life == Life::Creating { deleted: true };
-        object.life = Life::Sealed;
-    }
-
-    fn abort(&mut self, client: usize, object: usize) {
-        let it = self.objects.get_mut(&object).expect("an object that is being created");
-        (it.life, it.doomed) = (Life::Lost, true);
-        self.release(client, object, true);
-    }
-
-    /// Ends a client with all that it has.
-    fn end(&mut self, client: usize) {
-        let own: Vec<Handle> = self.handles.iter().copied().filter(|handle| handle.client == client).collect();
-        for handle in own {
-            match self.objects[&handle.object].life {
-                // The creator's unit is a view; nobody else has one before the seal.
-                Life::Creating { .. } if handle.view => self.abort(client, handle.object),
-                _ => self.release(client, handle.object, handle.view),
-            }
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        self.objects.values().map(|object| object.bytes.len() + object.metadata.len() + 100).sum()
-    }
-}
-
-/// A client in a process of its own, which does what it reads.
-struct Remote {
-    child: Child,
-    input: ChildStdin,
-    output: Lines<BufReader<ChildStdout>>,
-    key: ClientKey,
-}
-
-impl Remote {
-    fn start(address: &str) -> Remote {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "model::play", "--nocapture", "--test-threads=1"])
-            .env(ADDRESS, address)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-        let key = ClientKey { index: 0, generation: 0 };
-        let mut remote = Remote { child, input, output: BufReader::new(output).lines(), key };
-        let words: Vec<u32> = remote.hear().split(' ').map(|word| word.parse().unwrap()).collect();
-        remote.key = ClientKey { index: words[0] as u16, generation: words[1] };
-        remote
-    }
-
-    fn hear(&mut self) -> String {
-        let lines = self.output.by_ref().map(Result::unwrap);
-        lines.into_iter().find_map(|line| line.split_once("> ").map(|(_, said)| said.to_owned())).expect("an answer")
-    }
-
-    fn ask(&mut self, what: &str) -> String {
-        writeln!(self.input, "{what}").unwrap();
-        self.hear()
-    }
-}
-
-impl Drop for Remote {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Does nothing in a test run; in a child it does what its stdin says.
-#[test]
-#[allow(clippy::print_stdout, reason = "a child talks to its parent")]
-fn play() {
-    let Ok(address) = std::env::var(ADDRESS) else { return };
-    let store = Store::attach(address).unwrap();
-    println!("\n> {} {}", store.client().index, store.client().generation);
-    let (mut buffers, mut views, mut holds) = (Vec::new(), Vec::new(), Vec::new());
-    for line in std::io::stdin().lines() {
-        let line = line.unwrap();
-        let words: Vec<&str> = line.split(' ').collect();
-        let number = |i: usize| words[i].parse::<usize>().unwrap();
-        let id = id(number(1) as u8);
-        let said = match words[0] {
-            "put" => {
-                let bytes = vec![number(3) as u8; number(2)];
-                store.put_with(id, &bytes, &options(number(3) as u8, number(4) == 1)).map(|view| views.push(view))
-            }
-            "create" => {
-                let made = store.create_object_with(id, number(2), &options(number(3) as u8, number(4) == 1));
-                made.map(|mut buffer| {
-                    buffer.fill(number(3) as u8);
-                    buffers.push(buffer);
-                })
-            }
-            "get" => store.get(id, Some(Duration::ZERO)).map(|view| {
-                assert!(view.iter().all(|&b| usize::from(b) == number(2)));
-                views.push(view);
-            }),
-            _ => store.hold(id).map(|hold| holds.push(hold)),
-        };
-        println!("\n> {}", said.map_or_else(|e| kind(&e).to_owned(), |()| "ok".to_owned()));
     }
 }
 
