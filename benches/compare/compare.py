@@ -14,7 +14,7 @@ from rows import mobulas
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 PEERS = ("plasma", "vineyard", "ray", "multiprocessing", "iceoryx2", "ipc-channel")
-SUITES = ("store", "calls", "tasks", "ps", "ray", "startup")
+SUITES = ("store", "calls", "tasks", "ps", "channel", "queue", "graph", "ray", "startup")
 MOBULA = "mobula"
 # How mobula-bench and the peers say on standard error that they left a row out.
 LEFT_OUT = "was not measured"
@@ -222,8 +222,9 @@ def asked(argv):
 def main(argv=None):
     arguments = asked(argv)
     # Whoever wants the page first learns that it has no place in the file.
-    if arguments.markdown not in (None, "-") and not markdown.has_marks(Path(arguments.markdown)):
-        say(f"{arguments.markdown} has no lines {markdown.BEGIN!r} and {markdown.END!r}")
+    lacking = [] if arguments.markdown in (None, "-") else markdown.unmarked(Path(arguments.markdown))
+    if lacking:
+        say(f"{arguments.markdown} has no lines {' and '.join(map(repr, markdown.marks(lacking[0])))}")
         return 1
     results, machine = kept(arguments.folder, arguments.names) if arguments.folder else measured(arguments)
     for name, rows in unmatched(results).items():
@@ -234,8 +235,8 @@ def main(argv=None):
     if arguments.markdown != "-":
         table(results)
     if arguments.markdown:
-        text = markdown.page(results, machine)
-        print(text) if arguments.markdown == "-" else markdown.write(Path(arguments.markdown), text)
+        texts = markdown.pages(results, machine)
+        print("\n\n".join(texts.values())) if arguments.markdown == "-" else markdown.write(Path(arguments.markdown), texts)
     return 0
 
 

@@ -1,11 +1,12 @@
-"""The README's figures: tables of rows of `mobula-bench`, the limit of each, and the peers' figures beside it."""
+"""The README's figures: tables of rows of `mobula-bench`, the limit of each, and the peers' figures beside it.
+
+They stand in two parts, each between marks of its own and with the machine that it was measured on. A part of which
+nothing was measured stays as it is.
+"""
 import re
 import textwrap
 
 from rows import mobulas
-
-BEGIN = "<!-- figures: written by benches/compare/compare.py --markdown -->"
-END = "<!-- end of figures -->"
 
 TITLES = {
     "iceoryx2": "iceoryx2 0.10",
@@ -41,9 +42,9 @@ LIMITS = {
 # Rows whose limit says how fast the processor is, not what the row could be.
 SCALED = ("get_200KB_other_process", "put_1KB", "delete_1KB", "list_100k")
 
-# The tables in their order: what stands above it, its suites, and the rows with what is said of each. Rows that were
+# The tables of each part in their order: what stands above it, its suites, and the rows with what is said of each. Rows that were
 # not measured are left out.
-TABLES = [
+RUNTIME = [
     ("Calls, tasks and objects of a runtime:", ("calls", "tasks"), {
         "actor_call_sync_hot": "synchronous actor call, both awake",
         "actor_call_sync_hot:publish-subscribe": "- theirs by publish-subscribe",
@@ -97,6 +98,39 @@ TABLES = [
         "list_100k": "`list` of 10^5 objects",
     }),
 ]
+BETWEEN = [
+    ("Channels, queues and graphs between processes:", ("channel", "queue", "graph"), {
+        "channel_hop_8B": "channel: 8 bytes one way, both awake",
+        "channel_hop_1MB": "the same, 1 MB written and read in place",
+        "channel_hop_4MB": "the same, 4 MB",
+        "channel_stream_8B": "1,000 values there, and back",
+        "channel_broadcast_4": "a value to four readers, until each has answered",
+        "value_channel_hop": "a value that is encoded, one way",
+        "queue_1_1": "queue: messages of 64 bytes, one to one",
+        "queue_1_1_batches": "the same, 100 at a time",
+        "queue_unbounded_1_1": "the same, a queue without a bound",
+        "queue_2_2": "the same, two to two",
+        "queue_values_1_1": "values that are encoded, one to one",
+        "graph_1_actor": "graph: one actor, input to result",
+        "graph_1_actor_calls": "- the same as calls",
+        "graph_1_actor_async": "1,000 executions, then their results",
+        "graph_chain_4": "a chain of four actors",
+        "graph_chain_4_calls": "- the same as calls",
+        "graph_scatter_4": "four actors side by side",
+        "graph_scatter_4_calls": "- the same as calls",
+        "graph_args_8_1B": "one actor, eight arrays of 1 byte",
+        "graph_args_8_1MB": "one actor, eight arrays of 1 MB, put for it",
+        "graph_args_8_10MB": "one actor, eight arrays of 10 MB, put for it",
+    }),
+    ("Actors with `async` methods, rows of Ray's own benchmark:", ("ray",), {
+        "1_1_async_actor_calls_sync": "one call after the other",
+        "1_1_async_actor_calls_async": "1,000 calls at a time",
+        "1_1_async_actor_calls_with_args_async": "the same with an argument",
+        "1_n_async_actor_calls_async": "one caller, several actors",
+        "n_n_async_actor_calls_async": "four callers, several actors",
+    }),
+]
+PARTS = {"figures": RUNTIME, "figures between actors": BETWEEN}
 
 def crowd(row, held):
     return [f"{row}_c{clients}_{held}" for clients in (1, 16, 128)]
@@ -145,15 +179,23 @@ def ratio(unit, ours, theirs):
     return f"{better:,.0f}x" if better >= 10 else f"{better:.2g}x"
 
 
-def page(results, machine):
-    """Returns all tables that there are figures for."""
-    parts = [introduction(machine)]
-    parts += [table(results, *each) for each in TABLES]
-    scales = [part for part in (scale(results["mobula"], *each) for each in SCALES) if part]
-    if scales:
-        parts += ["The store's cost against its scale:", *scales]
-        parts += [SCALE_NOTE] if "get_n1M" in results["mobula"] else []
-    return "\n\n".join(part for part in parts if part)
+def pages(results, machine):
+    """Returns the text of each part that there are figures for: an introduction and all tables."""
+    found = {}
+    for part, tables in PARTS.items():
+        pieces = [piece for piece in (table(results, *each) for each in tables) if piece]
+        if tables is RUNTIME:
+            pieces += scaled(results["mobula"])
+        if pieces:
+            found[part] = "\n\n".join([introduction(machine), *pieces])
+    return found
+
+
+def scaled(ours):
+    scales = [piece for piece in (scale(ours, *each) for each in SCALES) if piece]
+    if not scales:
+        return []
+    return ["The store's cost against its scale:", *scales] + ([SCALE_NOTE] if "get_n1M" in ours else [])
 
 
 def introduction(machine):
@@ -211,13 +253,23 @@ def grid(header, lines):
     return "\n".join([line(header), "|" + "---|" * len(header), *map(line, lines)])
 
 
-def has_marks(file):
+def marks(part):
+    """Returns the lines between which a part stands."""
+    return f"<!-- {part}: written by benches/compare/compare.py --markdown -->", f"<!-- end of {part} -->"
+
+
+def unmarked(file):
+    """Returns the parts that a file has no place for."""
     lines = file.read_text().splitlines() if file.exists() else []
-    return lines.count(BEGIN) == 1 and lines.count(END) == 1 and lines.index(BEGIN) < lines.index(END)
+
+    def has(begin, end):
+        return lines.count(begin) == 1 and lines.count(end) == 1 and lines.index(begin) < lines.index(end)
+    return [part for part in PARTS if not has(*marks(part))]
 
 
-def write(file, text):
-    """Replaces what stands between the marks."""
-    lines = file.read_text().splitlines()
-    begin, end = lines.index(BEGIN), lines.index(END)
-    file.write_text("\n".join(lines[:begin + 1] + ["", *text.splitlines(), ""] + lines[end:]) + "\n")
+def write(file, texts):
+    """Replaces what stands between the marks of these parts."""
+    for part, text in texts.items():
+        lines = file.read_text().splitlines()
+        begin, end = map(lines.index, marks(part))
+        file.write_text("\n".join(lines[:begin + 1] + ["", *text.splitlines(), ""] + lines[end:]) + "\n")

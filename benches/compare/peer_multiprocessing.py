@@ -12,6 +12,8 @@ from rows import BATCH, FEW_NUMBERS, MEGABYTE, Rows, apply, asked_for, gradient,
 context = multiprocessing.get_context("fork")
 # What a pipe takes before both sides wait for each other.
 WINDOW = 250
+# Bytes of a message, and how many a queue takes.
+MESSAGE, PLACES = 64, 4096
 
 
 class Echo:
@@ -136,6 +138,43 @@ def parameter_server(rows):
     rows.emit("ps_async_8MB", "1/s", times, 1e9 / statistics.median(times))
 
 
+def queues(rows):
+    """`multiprocessing.Queue`: a pipe, a lock on each side, a thread that feeds it."""
+    def put(queue, count):
+        for n in range(count):
+            queue.put(bytes([n % 256]) * MESSAGE)
+
+    def take(queue, count, told):
+        for _ in range(count):
+            queue.get()
+        told.put(None)
+    count, told = rows.count(20_000), context.SimpleQueue()
+
+    def one_to_one(queue, message):
+        taker = context.Process(target=take, args=(queue, count, told))
+        taker.start()
+        for _ in range(count):
+            queue.put(message)
+        told.get()
+        taker.join()
+    for row, room, message in (("queue_1_1", PLACES, b"x" * MESSAGE), ("queue_unbounded_1_1", 0, b"x" * MESSAGE),
+                               ("queue_values_1_1", PLACES, (1, "twenty bytes of text"))):
+        queue = context.Queue(room)
+        rate(rows, row, lambda: one_to_one(queue, message), count, rows.count(10, 2))
+
+    def two_to_two():
+        hands = [context.Process(target=put, args=(queue, count)) for _ in range(2)]
+        hands += [context.Process(target=take, args=(queue, count, told)) for _ in range(2)]
+        for hand in hands:
+            hand.start()
+        for _ in range(2):
+            told.get()
+        for hand in hands:
+            hand.join()
+    queue = context.Queue(PLACES)
+    rate(rows, "queue_2_2", two_to_two, 2 * count, rows.count(10, 2))
+
+
 def startup(rows):
     def create():
         actor = Actor()
@@ -151,7 +190,7 @@ def startup(rows):
     rows.time("actor_creation_10", ten, rows.count(10, 2), lambda actors: [actor.end() for actor in actors])
 
 
-SUITES = {"calls": calls, "tasks": tasks, "ps": parameter_server, "startup": startup}
+SUITES = {"calls": calls, "tasks": tasks, "ps": parameter_server, "queue": queues, "startup": startup}
 
 if __name__ == "__main__":
     for suite in asked_for(SUITES):

@@ -1,4 +1,4 @@
-"""Ray: actor calls, tasks, a parameter server, start and end; and Ray's own microbenchmark."""
+"""Ray: calls, tasks, a parameter server, queues, compiled graphs, start and end; and Ray's own microbenchmark."""
 import os
 import re
 import signal
@@ -10,10 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import ray
+from ray.dag import InputNode, MultiOutputNode
+from ray.util.queue import Queue
 
 from rows import BATCH, FEW_NUMBERS, MANY_NUMBERS, MEGABYTE, apply, gradient, memory_of, now
 
 CAPACITY = 4_000_000_000
+# Bytes of a message, and how many a queue takes.
+MESSAGE, PLACES = 64, 4096
 # Ray's microbenchmark counts arrays of 100 Mi numbers as 0.8 GB.
 MEBI = 1024 * 1024 / 1e6
 
@@ -182,6 +186,93 @@ def parameter_server(rows):
     ray.shutdown()
 
 
+@ray.remote(num_cpus=0)
+class Hand:
+    def take(self, queue, count):
+        return sum(len(queue.get()) for _ in range(count))
+
+    def put(self, queue, count):
+        for n in range(count):
+            queue.put(bytes([n % 256]) * MESSAGE)
+
+
+def queues(rows):
+    """`ray.util.queue`, an actor in the middle; messages of 64 bytes, and values as Mobula's row has them."""
+    init()
+    count = rows.count(1000, 100)
+    takers, putters = [Hand.remote() for _ in range(2)], [Hand.remote() for _ in range(2)]
+    ray.get([hand.take.remote(None, 0) for hand in takers + putters])
+
+    def one_to_one(queue, message):
+        taken = takers[0].take.remote(queue, count)
+        for _ in range(count):
+            queue.put(message)
+        ray.get(taken)
+    for row, room, message in (("queue_1_1", PLACES, b"x" * MESSAGE), ("queue_unbounded_1_1", 0, b"x" * MESSAGE),
+                               ("queue_values_1_1", PLACES, (1, "twenty bytes of text"))):
+        queue = Queue(maxsize=room, actor_options={"num_cpus": 0})
+        batches(rows, row, lambda: one_to_one(queue, message), count, rows.count(5, 1))
+        queue.shutdown(force=True)
+    queue = Queue(maxsize=PLACES, actor_options={"num_cpus": 0})
+
+    def two_to_two():
+        taken = [taker.take.remote(queue, count) for taker in takers]
+        ray.get([putter.put.remote(queue, count) for putter in putters] + taken)
+    batches(rows, "queue_2_2", two_to_two, 2 * count, rows.count(5, 1))
+    queue.shutdown(force=True)
+    ray.shutdown()
+
+
+@ray.remote(num_cpus=0)
+class Reader:
+    def count(self, *arrays):
+        return sum(len(array) for array in arrays)
+
+
+def graphs(rows):
+    """Compiled graphs, and the same calls one by one."""
+    init()
+    echo, = echoes(1)
+    rows.time("graph_1_actor_calls", lambda: ray.get(echo.successor.remote(1)), rows.count(2000))
+    with InputNode() as x:
+        graph = echo.successor.bind(x)
+    graph = graph.experimental_compile(_max_inflight_executions=BATCH, _max_buffered_results=BATCH)
+    rows.time("graph_1_actor", lambda: ray.get(graph.execute(1)), rows.count(5000))
+
+    def batch():
+        for ref in [graph.execute(i) for i in range(BATCH)]:
+            ray.get(ref)
+    batches(rows, "graph_1_actor_async", batch, BATCH, rows.count(10, 2))
+    graph.teardown()
+    four = echoes(4)
+
+    def chain(first, call):
+        for echo in four:
+            first = call(echo.successor, first)
+        return first
+    rows.time("graph_chain_4_calls", lambda: ray.get(chain(1, lambda method, of: method.remote(of))), rows.count(500))
+    with InputNode() as x:
+        graph = chain(x, lambda method, of: method.bind(of)).experimental_compile()
+    rows.time("graph_chain_4", lambda: ray.get(graph.execute(1)), rows.count(2000))
+    graph.teardown()
+    rows.time("graph_scatter_4_calls", lambda: ray.get([echo.successor.remote(1) for echo in four]), rows.count(500))
+    with InputNode() as x:
+        graph = MultiOutputNode([echo.successor.bind(x) for echo in four]).experimental_compile()
+    rows.time("graph_scatter_4", lambda: ray.get(graph.execute(1)), rows.count(2000))
+    graph.teardown()
+    end([echo, *four])
+    reader = Reader.remote()
+    for size, length, count in (("1B", 1, 500), ("1MB", MEGABYTE, 100), ("10MB", 10 * MEGABYTE, 20)):
+        eight = [np.full(length, 7, dtype=np.uint8) for _ in range(8)]
+        rows.time(f"graph_args_8_{size}_calls", lambda: ray.get(reader.count.remote(*eight)), rows.count(count))
+        with InputNode() as x:
+            graph = reader.count.bind(*[x[i] for i in range(8)])
+        graph = graph.experimental_compile(_buffer_size_bytes=8 * length + MEGABYTE)
+        rows.time(f"graph_args_8_{size}", lambda: ray.get(graph.execute(*eight)), rows.count(count))
+        graph.teardown()
+    ray.shutdown()
+
+
 def startup(rows):
     inits, shutdowns, warm, ones, tens = [], [], [], [], []
     memory = 0
@@ -214,19 +305,20 @@ def startup(rows):
 def microbenchmark(rows):
     """Ray's own program; it prints means of four runs of two seconds and knows nothing of quick."""
     program = Path(sys.executable).parent / "ray"
-    # `client` is Ray's proxy; the others have no counterpart.
-    skip = {"TESTS_TO_SKIP": "async-actor,client:,placement group,concurrent", **os.environ}
+    # One piece of a name: that of the rows of Ray's proxy.
+    skip = {"TESTS_TO_SKIP": "client: ", **os.environ}
     done = subprocess.run([str(program), "microbenchmark"], env=skip, capture_output=True, text=True)
     if done.returncode:
         print(done.stderr, file=sys.stderr)
     for line in done.stdout.splitlines():
         found = re.match(r"(.*?) per second ([\d.]+) \+-", line)
         if found:
-            name = re.sub(r"[()]", "", found[1]).replace(" ", "_").replace(":", "_")
+            name = re.sub(r"[()]", "", found[1]).translate(str.maketrans(" :-", "___"))
             if "gigabytes" in name:
                 rows.amount(name, "GB/s", float(found[2]) * MEBI)
             else:
                 rows.amount(name, "1/s", float(found[2]))
 
 
-SUITES = {"calls": calls, "tasks": tasks, "ps": parameter_server, "startup": startup, "ray": microbenchmark}
+SUITES = {"calls": calls, "tasks": tasks, "ps": parameter_server, "queue": queues, "graph": graphs, "startup": startup,
+          "ray": microbenchmark}

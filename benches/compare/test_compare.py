@@ -80,8 +80,8 @@ class Missing(unittest.TestCase):
                 path.write_text(f"#!/bin/sh\ncat <<'END'\n{text}END\necho '{left_out}' >&2\nexit {status}\n")
                 path.chmod(0o755)
                 return str(path)
-            bench = program(folder / "bench", line("call", 500), left_out="a machine")
-            program(folder / "iceoryx2/bin/peer_iceoryx2", line("call", 900), line("other", 1), status=3,
+            bench = program(folder / "bench", line("actor_call_sync_hot", 500), left_out="a machine")
+            program(folder / "iceoryx2/bin/peer_iceoryx2", line("actor_call_sync_hot", 900), line("other", 1), status=3,
                     left_out="iceoryx2: gone was not measured: too hot")
             program(folder / "ray/bin/python")
             with mock.patch.dict(os.environ, COMPARE_VENVS=str(folder)):
@@ -111,7 +111,9 @@ class Page(unittest.TestCase):
     }
 
     def test_tables_have_what_was_measured(self):
-        text = markdown.page(self.RESULTS, "two CPUs, Linux 6.18.44-own")
+        texts = markdown.pages(self.RESULTS, "two CPUs, Linux 6.18.44-own")
+        self.assertEqual(list(texts), ["figures"], "nothing of the other part was measured")
+        text = texts["figures"]
         self.assertIn("on two CPUs, Linux 6.18: real", text)
         self.assertIn("| what | Mobula | limit | iceoryx2 0.10 |\n|---|---|---|---|\n"
                       "| synchronous actor call, both awake | 500 ns | 60 ns, spinning round trip | 900 ns (1.8x) |\n"
@@ -124,17 +126,19 @@ class Page(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "page.md"
             file.write_text("before\n")
-            self.assertFalse(markdown.has_marks(file))
+            self.assertEqual(markdown.unmarked(file), list(markdown.PARTS))
             status, _, err = printed(compare.main, ["--from", folder, "--markdown", str(file)])
             self.assertEqual(status, 1)
             self.assertIn("has no lines", err)
-            file.write_text(f"before\n{markdown.BEGIN}\nold\n{markdown.END}\nafter\n")
-            self.assertTrue(markdown.has_marks(file))
-            markdown.write(file, "new\n\nlines")
-            self.assertEqual(file.read_text(), f"before\n{markdown.BEGIN}\n\nnew\n\nlines\n\n{markdown.END}\nafter\n")
+            (begin, end), (other, last) = map(markdown.marks, markdown.PARTS)
+            file.write_text(f"before\n{begin}\nold\n{end}\nbetween\n{other}\nold\n{last}\nafter\n")
+            self.assertEqual(markdown.unmarked(file), [])
+            markdown.write(file, {"figures": "new\n\nlines"})
+            self.assertEqual(file.read_text(), f"before\n{begin}\n\nnew\n\nlines\n\n{end}\nbetween\n"
+                                               f"{other}\nold\n{last}\nafter\n")
 
     def test_the_readme_has_the_marks(self):
-        self.assertTrue(markdown.has_marks(compare.ROOT / "README.md"))
+        self.assertEqual(markdown.unmarked(compare.ROOT / "README.md"), [])
 
     def test_figures_have_three_digits(self):
         wanted = {("ns", 27.4): "27 ns", ("ns", 1740): "1.74 us", ("ns", 2.1e9): "2.10 s", ("1/s", 5448): "5,448/s",

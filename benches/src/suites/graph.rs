@@ -5,7 +5,7 @@
 //! | `graph_1_actor` | one execution of a graph with one actor, and its result |
 //! | `graph_chain_4` | of four actors, each working on the result of the one before |
 //! | `graph_scatter_4` | of four actors that all work on the input; four results |
-//! | `graph_args_8_1B`, `graph_args_8_1MB` | of one actor, with eight inputs of so many bytes |
+//! | `graph_args_8_1B` .. `graph_args_8_10MB` | of one actor, with eight inputs of so many bytes |
 //! | `graph_1_actor_async` | 1,000 executions, then 1,000 results; p50 and p99 are a batch's time by 1,000 |
 //!
 //! Each but the last stands a second time as `.._calls`: ordinary calls, with refs as arguments. These are the rows
@@ -38,8 +38,9 @@ pub(crate) fn run(session: &mut Session<'_>) -> Result<()> {
     single(session)?;
     chain(session)?;
     scatter(session)?;
-    arguments(session, ("graph_args_8_1B", "graph_args_8_1B_calls"), 1)?;
-    arguments(session, ("graph_args_8_1MB", "graph_args_8_1MB_calls"), MEGABYTE)?;
+    arguments(session, ("graph_args_8_1B", "graph_args_8_1B_calls"), 1, (2_000, 50))?;
+    arguments(session, ("graph_args_8_1MB", "graph_args_8_1MB_calls"), MEGABYTE, (2_000, 50))?;
+    arguments(session, ("graph_args_8_10MB", "graph_args_8_10MB_calls"), 10 * MEGABYTE, (100, 5))?;
     runtime.shutdown();
     Ok(())
 }
@@ -135,7 +136,12 @@ impl Reader {
 
 type Eight = (Array<u8>, Array<u8>, Array<u8>, Array<u8>, Array<u8>, Array<u8>, Array<u8>, Array<u8>);
 
-fn arguments(session: &mut Session<'_>, (row, calls): (&'static str, &'static str), bytes: usize) -> Result<()> {
+fn arguments(
+    session: &mut Session<'_>,
+    (row, calls): (&'static str, &'static str),
+    bytes: usize,
+    counts: (usize, usize),
+) -> Result<()> {
     let reader = Reader::remote()?;
     let data = vec![7u8; bytes];
     // Each round has fresh arrays, so that their bytes are written anew.
@@ -143,10 +149,10 @@ fn arguments(session: &mut Session<'_>, (row, calls): (&'static str, &'static st
         let array = || Array::from_slice(&data);
         Ok((array()?, array()?, array()?, array()?, array()?, array()?, array()?, array()?))
     };
-    timed(session, calls, (2_000, 50), |_| {
+    timed(session, calls, counts, |_| {
         let (a, b, c, d, e, f, g, h) = eight()?;
         check(calls, mobula::get(&reader.count(a, b, c, d, e, f, g, h).remote())?, 8 * bytes)
     })?;
     let graph = Graph::<Eight, _>::compile(|(a, b, c, d, e, f, g, h)| reader.count(a, b, c, d, e, f, g, h).bind())?;
-    timed(session, row, (2_000, 50), |_| check(row, graph.execute(eight()?)?.get()?, 8 * bytes))
+    timed(session, row, counts, |_| check(row, graph.execute(eight()?)?.get()?, 8 * bytes))
 }

@@ -1,4 +1,4 @@
-//! iceoryx2's own figures for the rows of the suites `calls` and `startup`.
+//! iceoryx2's own figures for the rows of the suites `calls`, `channel` and `startup`.
 //!
 //! | row | what is timed |
 //! |---|---|
@@ -10,6 +10,9 @@
 //! | `1_1_actor_calls_async:publish-subscribe` | 1,000 samples, then those that come back |
 //! | `actor_call_1MB_array` | a loaned sample of 1 MB, one byte of it written, and a number back |
 //! | `actor_call_1MB_array_put` | the same with all of it written |
+//! | `channel_hop_8B` | half of a sample there and one back |
+//! | `channel_hop_1MB`, `channel_hop_4MB` | half of a loaned sample there, one byte of it written, and a number back |
+//! | `channel_stream_8B` | as `1_1_actor_calls_async:publish-subscribe` |
 //! | `actor_creation_1`, `actor_creation_10` | processes with node, services and ports, until each has answered |
 //!
 //! Looking for messages all the time takes a processor on each side. Nothing is serialised and nobody counts
@@ -21,7 +24,7 @@ use std::process::ExitCode;
 
 use iceoryx2::prelude::{LogLevel, Node, ipc, set_log_level};
 use mobula_bench::{BATCH, Error, Result, Session, check};
-use parts::{Call, FEW, MANY, MEGABYTE, Part, Peer, asleep, creations, hot, in_turn, pipelined};
+use parts::{Call, FEW, MANY, MEGABYTE, Part, Peer, asleep, creations, hop, hot, in_turn, pipelined};
 
 use ports::{Arrays, Requests, Samples, Sleepers, node};
 
@@ -32,7 +35,7 @@ const WINDOW: usize = 8;
 
 fn main() -> ExitCode {
     set_log_level(LogLevel::Error);
-    Peer { name: NAME, suites: &[("calls", calls), ("startup", startup)], play }.run()
+    Peer { name: NAME, suites: &[("calls", calls), ("channel", channels), ("startup", startup)], play }.run()
 }
 
 /// The other side: `WAY TAG ROOM`.
@@ -75,7 +78,7 @@ fn calls(session: &mut Session<'_>) -> Result<()> {
 fn arrays(session: &mut Session<'_>, node: &Node<ipc::Service>) -> Result<()> {
     const LOANED: &str = "actor_call_1MB_array";
     const COPIED: &str = "actor_call_1MB_array_put";
-    let mut arrays = Arrays::connect(node)?;
+    let mut arrays = Arrays::connect(node, MEGABYTE)?;
     let source: Vec<u8> = (0..MEGABYTE).map(|i| (i % 251) as u8).collect();
     hot(session, NAME, LOANED, (50_000, 2_000), |i| {
         let last = (i % 251) as u8;
@@ -84,6 +87,22 @@ fn arrays(session: &mut Session<'_>, node: &Node<ipc::Service>) -> Result<()> {
     hot(session, NAME, COPIED, (3_000, 200), |_| {
         check(COPIED, Some(arrays.copy(&source)?), source.last().copied().map(u64::from))
     })
+}
+
+fn channels(session: &mut Session<'_>) -> Result<()> {
+    const HOP: &str = "channel_hop_8B";
+    let node = node()?;
+    let mut samples = Samples::connect(&node, 1)?;
+    hop(session, NAME, HOP, |i| samples.call(HOP, i as u64))?;
+    drop(samples);
+    for (row, len) in [("channel_hop_1MB", MEGABYTE), ("channel_hop_4MB", 4 * MEGABYTE)] {
+        let mut arrays = Arrays::connect(&node, len)?;
+        hop(session, NAME, row, |i| {
+            let last = (i % 251) as u8;
+            check(row, arrays.lend(last)?, u64::from(last))
+        })?;
+    }
+    pipelined(session, NAME, "channel_stream_8B", BATCH, Samples::connect(&node, BATCH)?)
 }
 
 fn startup(session: &mut Session<'_>) -> Result<()> {

@@ -16,7 +16,7 @@ use iceoryx2::port::subscriber::Subscriber;
 use iceoryx2::prelude::*;
 use iceoryx2::service::port_factory::{event, publish_subscribe, request_response};
 use mobula_bench::Result;
-use parts::{Call, MEGABYTE, Part, failed};
+use parts::{Call, Part, failed};
 
 use crate::part;
 
@@ -276,8 +276,9 @@ impl Drop for Samples {
     }
 }
 
-/// Samples of a megabyte there and a number back, both sides looking for them all the time.
+/// Samples of many bytes there and a number back, both sides looking for them all the time.
 pub(crate) struct Arrays {
+    len: usize,
     there: Publisher<ipc::Service, [u8], ()>,
     back: Subscriber<ipc::Service, u64, ()>,
     _part: Part,
@@ -286,13 +287,14 @@ pub(crate) struct Arrays {
 impl Arrays {
     pub(crate) const WAY: &str = "arrays";
 
-    /// Starts another side.
-    pub(crate) fn connect(node: &Node<ipc::Service>) -> Result<Self> {
+    /// Starts another side; arrays have `len` bytes.
+    pub(crate) fn connect(node: &Node<ipc::Service>, len: usize) -> Result<Self> {
         let (mut part, tag) = part(Self::WAY, 1)?;
         part.wait_ready()?;
         let there = bytes(node, &tag)?;
-        let there = there.publisher_builder().initial_max_slice_len(MEGABYTE);
+        let there = there.publisher_builder().initial_max_slice_len(len);
         Ok(Arrays {
+            len,
             there: there.create().map_err(failed("create a publisher"))?,
             back: numbers(node, &tag, "back", 1)?
                 .subscriber_builder()
@@ -336,7 +338,7 @@ impl Arrays {
     }
 
     fn publish(&mut self, last: u8) -> Result<()> {
-        let mut sample = self.there.loan_slice_uninit(MEGABYTE).map_err(failed("loan a sample"))?;
+        let mut sample = self.there.loan_slice_uninit(self.len).map_err(failed("loan a sample"))?;
         if let Some(place) = sample.payload_mut().last_mut() {
             place.write(last);
         }

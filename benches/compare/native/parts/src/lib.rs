@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use mobula_bench::{Error, JsonSink, Result, Session};
 
 pub use part::Part;
-pub use rows::{Call, FEW, MANY, MEGABYTE, asleep, creations, hot, in_turn, pipelined};
+pub use rows::{Call, FEW, MANY, MEGABYTE, asleep, creations, hop, hot, in_turn, pipelined};
 
 /// Another library's way to do what the rows are about.
 #[derive(Debug, Clone, Copy)]

@@ -58,6 +58,22 @@ pub fn hot(
     session.emit(peer, row, Figure::of(&samples), None)
 }
 
+/// Times what goes there and back, one after the other; a hop is half of that.
+///
+/// # Errors
+///
+/// At the first that fails.
+pub fn hop(
+    session: &mut Session<'_>,
+    peer: &'static str,
+    row: &'static str,
+    round: impl FnMut(usize) -> Result<()>,
+) -> Result<()> {
+    session.begin(row);
+    let samples = warmed(session.clock(), session.count(100_000, 5_000), round)?;
+    session.emit(peer, row, Figure::of(&samples.divided_by(2)), None)
+}
+
 /// Times calls after both sides have slept, `actor_call_sync_asleep`.
 ///
 /// # Errors
