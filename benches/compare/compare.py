@@ -236,7 +236,10 @@ def main(argv=None):
         table(results)
     if arguments.markdown:
         texts = markdown.pages(results, machine)
-        print("\n\n".join(texts.values())) if arguments.markdown == "-" else markdown.write(Path(arguments.markdown), texts)
+        if arguments.markdown == "-":
+            print("\n\n".join(texts.values()))
+        else:
+            markdown.write(Path(arguments.markdown), texts)
     return 0
 
 

@@ -42,8 +42,8 @@ LIMITS = {
 # Rows whose limit says how fast the processor is, not what the row could be.
 SCALED = ("get_200KB_other_process", "put_1KB", "delete_1KB", "list_100k")
 
-# The tables of each part in their order: what stands above it, its suites, and the rows with what is said of each. Rows that were
-# not measured are left out.
+# The tables of each part in their order: what stands above it, its suites, and the rows with what is said of each.
+# Rows that were not measured are left out.
 RUNTIME = [
     ("Calls, tasks and objects of a runtime:", ("calls", "tasks"), {
         "actor_call_sync_hot": "synchronous actor call, both awake",

@@ -7,13 +7,11 @@ from multiprocessing import connection
 
 import numpy as np
 
-from rows import BATCH, FEW_NUMBERS, MEGABYTE, Rows, apply, asked_for, gradient, now
+from rows import BATCH, FEW_NUMBERS, MEGABYTE, MESSAGE, PLACES, QUEUES, Rows, apply, asked_for, gradient, now
 
 context = multiprocessing.get_context("fork")
 # What a pipe takes before both sides wait for each other.
 WINDOW = 250
-# Bytes of a message, and how many a queue takes.
-MESSAGE, PLACES = 64, 4096
 
 
 class Echo:
@@ -157,8 +155,7 @@ def queues(rows):
             queue.put(message)
         told.get()
         taker.join()
-    for row, room, message in (("queue_1_1", PLACES, b"x" * MESSAGE), ("queue_unbounded_1_1", 0, b"x" * MESSAGE),
-                               ("queue_values_1_1", PLACES, (1, "twenty bytes of text"))):
+    for row, room, message in QUEUES:
         queue = context.Queue(room)
         rate(rows, row, lambda: one_to_one(queue, message), count, rows.count(10, 2))
 

@@ -13,11 +13,10 @@ import ray
 from ray.dag import InputNode, MultiOutputNode
 from ray.util.queue import Queue
 
-from rows import BATCH, FEW_NUMBERS, MANY_NUMBERS, MEGABYTE, apply, gradient, memory_of, now
+from rows import (BATCH, FEW_NUMBERS, MANY_NUMBERS, MEGABYTE, MESSAGE, PLACES, QUEUES, apply, gradient, memory_of,
+                  now)
 
 CAPACITY = 4_000_000_000
-# Bytes of a message, and how many a queue takes.
-MESSAGE, PLACES = 64, 4096
 # Ray's microbenchmark counts arrays of 100 Mi numbers as 0.8 GB.
 MEBI = 1024 * 1024 / 1e6
 
@@ -208,8 +207,7 @@ def queues(rows):
         for _ in range(count):
             queue.put(message)
         ray.get(taken)
-    for row, room, message in (("queue_1_1", PLACES, b"x" * MESSAGE), ("queue_unbounded_1_1", 0, b"x" * MESSAGE),
-                               ("queue_values_1_1", PLACES, (1, "twenty bytes of text"))):
+    for row, room, message in QUEUES:
         queue = Queue(maxsize=room, actor_options={"num_cpus": 0})
         batches(rows, row, lambda: one_to_one(queue, message), count, rows.count(5, 1))
         queue.shutdown(force=True)

@@ -37,6 +37,10 @@ CROWDS = (1, 16, 128)
 BATCH = 1000
 FEW_NUMBERS, MANY_NUMBERS = 1_000_000, 10_000_000
 MEGABYTE = 1_000_000
+# Bytes of a message, how many a queue takes, and the queues from one process to another: row, room, message.
+MESSAGE, PLACES = 64, 4096
+QUEUES = (("queue_1_1", PLACES, b"x" * MESSAGE), ("queue_unbounded_1_1", 0, b"x" * MESSAGE),
+          ("queue_values_1_1", PLACES, (1, "twenty bytes of text")))
 # As long as mobula-bench lets both sides of a wake-up sleep.
 IDLE_S = 0.0025
 

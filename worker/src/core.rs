@@ -461,9 +461,7 @@ impl Core {
             to.collect();
         }
         if !sent {
-            let mut stalled = lock(&self.stalled);
-            stalled.add_peer(to.clone());
-            self.note_stalled(stalled);
+            self.add_stalled_peer(to);
         }
         sent
     }

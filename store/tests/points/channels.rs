@@ -1,5 +1,6 @@
 //! Channels and queues under SIGKILL: what victims do with their ends, and what survivors must find at the others.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use mobula_store::{ChannelOptions, ChannelReader, ChannelWriter, MessageQueue, Store, channel_in};
@@ -65,6 +66,22 @@ pub(crate) fn examine_queue(queue: &MessageQueue, waiting: usize, context: &dyn 
     }
 }
 
+/// Takes over what was handed to this victim, which dies from here on.
+fn begin<T: serde::de::DeserializeOwned>(address: &str) -> (Store, T) {
+    let store = attach(address);
+    let end = take_over(&store);
+    ready(store.client());
+    say("deleting", 80);
+    (store, end)
+}
+
+/// Takes messages that begin with these numbers.
+fn take(queue: &MessageQueue, numbers: Range<u8>) {
+    for n in numbers {
+        assert_eq!(queue.get(None, |message| message[0]).expect("a message"), n);
+    }
+}
+
 pub(crate) fn all() -> Vec<Script> {
     vec![
         Script {
@@ -76,10 +93,7 @@ pub(crate) fn all() -> Vec<Script> {
                 Kept { reader: readers.pop(), ..Kept::default() }
             },
             child: |address| {
-                let store = attach(address);
-                let mut writer: ChannelWriter<u64> = take_over(&store);
-                ready(store.client());
-                say("deleting", 80);
+                let (_store, mut writer): (_, ChannelWriter<u64>) = begin(address);
                 for n in 0..VALUES {
                     writer.write_len(n as usize % 7 + 1, |slot| slot.fill(n)).expect("room");
                 }
@@ -95,10 +109,7 @@ pub(crate) fn all() -> Vec<Script> {
                 Kept { writer: Some(writer), ..Kept::default() }
             },
             child: |address| {
-                let store = attach(address);
-                let mut reader: ChannelReader<u64> = take_over(&store);
-                ready(store.client());
-                say("deleting", 80);
+                let (_store, mut reader): (_, ChannelReader<u64>) = begin(address);
                 for n in 0..VALUES / 2 {
                     assert_eq!(reader.recv().expect("a value"), n);
                 }
@@ -115,10 +126,7 @@ pub(crate) fn all() -> Vec<Script> {
                 Kept { queue: Some(queue), ..Kept::default() }
             },
             child: |address| {
-                let store = attach(address);
-                let queue: MessageQueue = take_over(&store);
-                ready(store.client());
-                say("deleting", 80);
+                let (_store, queue): (_, MessageQueue) = begin(address);
                 (0..20u8).for_each(|n| queue.put(&vec![n; 1 + usize::from(n)], None).expect("room"));
             },
         },
@@ -132,13 +140,8 @@ pub(crate) fn all() -> Vec<Script> {
                 Kept { queue: Some(queue), ..Kept::default() }
             },
             child: |address| {
-                let store = attach(address);
-                let queue: MessageQueue = take_over(&store);
-                ready(store.client());
-                say("deleting", 80);
-                for n in 0..20 {
-                    assert_eq!(queue.get(None, |message| message[0]).expect("a message"), n);
-                }
+                let (_store, queue): (_, MessageQueue) = begin(address);
+                take(&queue, 0..20);
             },
         },
         Script {
@@ -170,13 +173,8 @@ pub(crate) fn all() -> Vec<Script> {
                 Kept { queue: Some(queue), waiting: 2, ..Kept::default() }
             },
             child: |address| {
-                let store = attach(address);
-                let queue: MessageQueue = take_over(&store);
-                ready(store.client());
-                say("deleting", 80);
-                for n in 62..68 {
-                    assert_eq!(queue.get(None, |message| message[0]).expect("a message"), n);
-                }
+                let (_store, queue): (_, MessageQueue) = begin(address);
+                take(&queue, 62..68);
             },
         },
         Script {

@@ -17,16 +17,20 @@ pub(super) struct Stalled {
 }
 
 impl Stalled {
-    pub(super) fn add_route(&mut self, route: Arc<Route>) {
+    fn add_route(&mut self, route: Arc<Route>) {
         if !self.routes.iter().any(|other| Arc::ptr_eq(other, &route)) {
             self.routes.push(route);
         }
     }
 
-    pub(super) fn add_peer(&mut self, peer: Arc<Peer>) {
+    fn add_peer(&mut self, peer: Arc<Peer>) {
         if !self.peers.iter().any(|other| Arc::ptr_eq(other, &peer)) {
             self.peers.push(peer);
         }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.routes.is_empty() && self.peers.is_empty() && self.deferred.is_empty()
     }
 }
 
@@ -38,6 +42,13 @@ impl Core {
         self.note_stalled(stalled);
     }
 
+    /// Has a peer's answers sent again soon: its ring was full.
+    pub(super) fn add_stalled_peer(&self, peer: &Arc<Peer>) {
+        let mut stalled = lock(&self.stalled);
+        stalled.add_peer(peer.clone());
+        self.note_stalled(stalled);
+    }
+
     /// Has a submission tried again soon: the store was full.
     pub(crate) fn add_deferred(&self, deferred: Arc<Deferred>) {
         let mut stalled = lock(&self.stalled);
@@ -46,7 +57,7 @@ impl Core {
     }
 
     /// Has the service thread tick, if it does not yet.
-    pub(super) fn note_stalled(&self, guard: MutexGuard<'_, Stalled>) {
+    fn note_stalled(&self, guard: MutexGuard<'_, Stalled>) {
         let first = !self.has_stalled.swap(true, Ordering::SeqCst);
         drop(guard);
         if first {
@@ -59,11 +70,12 @@ impl Core {
         if !self.has_stalled.load(Ordering::SeqCst) {
             return;
         }
-        let Stalled { routes, peers, deferred } = std::mem::take(&mut *lock(&self.stalled));
-        if routes.is_empty() && peers.is_empty() && deferred.is_empty() {
+        let stalled = std::mem::take(&mut *lock(&self.stalled));
+        if stalled.is_empty() {
             // Another thread is at it and will say what is left.
             return;
         }
+        let Stalled { routes, peers, deferred } = stalled;
         let mut work = Work::default();
         work.add(deferred.into_iter().map(Dependent::Deferred).collect());
         let routes: Vec<_> = routes.into_iter().filter(|route| !route.flush(self, &mut work)).collect();
@@ -72,7 +84,7 @@ impl Core {
         let mut stalled = lock(&self.stalled);
         routes.into_iter().for_each(|route| stalled.add_route(route));
         peers.into_iter().for_each(|peer| stalled.add_peer(peer));
-        if stalled.routes.is_empty() && stalled.peers.is_empty() && stalled.deferred.is_empty() {
+        if stalled.is_empty() {
             self.has_stalled.store(false, Ordering::SeqCst);
         } else {
             self.note_stalled(stalled);

@@ -29,26 +29,26 @@ pub(in crate::node) enum Place {
 /// An actor that is not dead.
 pub(in crate::node) struct Actor {
     /// Given out when it is placed for the last time.
-    pub(in crate::node) spec: Option<Box<ActorSpec>>,
+    pub(super) spec: Option<Box<ActorSpec>>,
     /// A copy of it waits for the process that is being made.
-    pub(in crate::node) ahead: Option<Position>,
-    pub(in crate::node) class: RegistryKey,
+    pub(super) ahead: Option<Position>,
+    pub(super) class: RegistryKey,
     pub(in crate::node) class_name: String,
-    pub(in crate::node) demand: Demand,
-    pub(in crate::node) env: Vec<(String, String)>,
+    pub(super) demand: Demand,
+    pub(super) env: Vec<(String, String)>,
     /// Whose workers it runs in.
-    pub(in crate::node) crew: CrewId,
+    pub(super) crew: CrewId,
     /// Keeps a detached actor when nobody has a handle of it.
-    pub(in crate::node) life: Option<ObjectHold>,
+    pub(super) life: Option<ObjectHold>,
     pub(in crate::node) owner: ProcessId,
     /// Each process once.
     pub(in crate::node) watchers: Vec<ProcessId>,
     pub(in crate::node) place: Place,
     pub(in crate::node) lives: Lives,
     /// Keeps the arguments' objects until the constructor has run for the last time.
-    pub(in crate::node) holds: Vec<ObjectHold>,
+    pub(super) holds: Vec<ObjectHold>,
     /// Who waits for its end.
-    pub(in crate::node) kills: Vec<(ProcessId, u64)>,
+    pub(super) kills: Vec<(ProcessId, u64)>,
     /// Its constructor has run in this process.
     pub(in crate::node) started: bool,
     /// Its process says that it is about to end.
@@ -62,10 +62,10 @@ pub(in crate::node) struct Actor {
 #[derive(Default)]
 pub(in crate::node) struct Early {
     /// Who is to create it.
-    pub(in crate::node) creator: Option<ProcessId>,
-    pub(in crate::node) owner: Option<ProcessId>,
-    pub(in crate::node) class_name: String,
-    pub(in crate::node) watchers: Vec<ProcessId>,
+    pub(super) creator: Option<ProcessId>,
+    pub(super) owner: Option<ProcessId>,
+    pub(super) class_name: String,
+    pub(super) watchers: Vec<ProcessId>,
 }
 
 impl Actor {
